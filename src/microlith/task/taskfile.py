@@ -1,0 +1,307 @@
+"""A task folder, read whole: task.toml, schema.json, where its data lies, its rules."""
+
+from __future__ import annotations
+
+import importlib.util
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+
+from microlith.errors import Problem, SchemaError, TaskError, TaskFileError
+from microlith.task.jsontext import read_text
+from microlith.task.linter import plan_of
+from microlith.task.packs import TASK_FILE, pack_folder, packs, unknown_task
+from microlith.task.plan import Json, Plan
+from microlith.task.schema import SchemaDocument, load_schema
+from microlith.task.tomltext import TomlText, parse_toml
+from microlith.task.validate import Validator
+
+Rules = Callable[[str], dict[str, Json] | None]
+"""A task's own function: an answer to a request, or None where it has none."""
+
+Setting = bool | int | float | str
+_Text = Annotated[str, Field(min_length=1)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class _Data(_Strict):
+    train: list[_Text] = Field(default=["data/train*.jsonl"], min_length=1)
+    test: _Text | None = None
+
+
+class _Recipe(BaseModel):
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+    __pydantic_extra__: dict[str, Setting]
+    name: Literal["auto", "encoder", "scratch", "full", "lora", "qlora"] = "auto"
+
+
+class _ErrorBudget(_Strict):
+    max_wrong: float = Field(default=0.02, gt=0, lt=1)
+
+
+class _TaskFile(_Strict):
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
+    instruction: _Text
+    input: Literal["text", "json"] = "text"
+    schema_file: _Text = Field(default="schema.json", alias="schema")
+    route: list[_Text] = Field(default=["specialist", "rules"], min_length=1)
+    data: _Data = _Data()
+    recipe: _Recipe = Field(default_factory=lambda: _Recipe.model_validate({}))
+    error_budget: _ErrorBudget = _ErrorBudget()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Task:
+    """One narrow job: what comes in, what goes out, and what is needed to learn it."""
+
+    name: str
+    instruction: str
+    """What the job is, in words; generative models and teachers are told so."""
+    input_kind: Literal["text", "json"]
+    folder: Path
+    """Where task.toml lies."""
+    schema: SchemaDocument
+    plan: Plan
+    train_files: tuple[Path, ...]
+    """Files of rows to train on, sorted; empty where there are none yet."""
+    test_file: Path | None
+    """Rows that only the final score may read; None where there are none."""
+    recipe: str = "auto"
+    error_budget: float = 0.02
+    """Largest share of given answers that may be wrong, 0-1 exclusive."""
+    settings: Mapping[str, Setting] = field(default_factory=dict)
+    """The rest of `[recipe]`: `size` and overrides of the recipe's values."""
+    route: tuple[str, ...] = ("specialist", "rules")
+    """Models to ask in turn."""
+
+    @cached_property
+    def validator(self) -> Validator:
+        """The compiled schema."""
+        return Validator(self.schema.value)
+
+    @cached_property
+    def rules(self) -> Rules | None:
+        """`parse` of the folder's rules.py, loaded when first asked for; None where there is no rules.py.
+
+        Raises:
+            TaskError: if rules.py cannot be loaded or has no function `parse`.
+        """
+        path = self.folder / "rules.py"
+        return _load_rules(path, self.name) if path.is_file() else None
+
+
+def load_task(name_or_folder: str | Path) -> Task:
+    """Read a task: a folder, else a folder of that name below the working directory, else a pack.
+
+    Raises:
+        UnknownTask: if there is neither.
+        TaskFileError: if task.toml is wrong, with every mistake in it and in the schema.
+        SchemaError: if only the schema is wrong.
+    """
+    folder = _folder(name_or_folder)
+    parsed = parse_toml(read_text(folder / TASK_FILE, error=TaskFileError), name=TASK_FILE)
+    file, problems = _checked(parsed)
+    train, test = _data_files(folder, parsed, problems)
+    if file is None:
+        problems += _schema_problems(folder, parsed)
+        raise TaskFileError(f"{folder / TASK_FILE} is wrong", problems=problems)
+    try:
+        document = load_schema(folder / file.schema_file)
+        plan = plan_of(document)
+    except SchemaError as error:
+        if not problems:
+            raise
+        problems.extend(error.problems)
+    if problems:
+        raise TaskFileError(f"{folder / TASK_FILE} is wrong", problems=problems)
+    return Task(
+        name=file.name,
+        instruction=file.instruction.strip(),
+        input_kind=file.input,
+        folder=folder,
+        schema=document,
+        plan=plan,
+        train_files=train,
+        test_file=test,
+        recipe=file.recipe.name,
+        error_budget=file.error_budget.max_wrong,
+        settings=dict(file.recipe.__pydantic_extra__),
+        route=tuple(file.route),
+    )
+
+
+def _folder(name_or_folder: str | Path) -> Path:
+    path = Path(name_or_folder)
+    if path.name == TASK_FILE and path.is_file():
+        return path.parent
+    if (path / TASK_FILE).is_file():
+        return path
+    if str(name_or_folder) in packs():
+        return pack_folder(str(name_or_folder))
+    if path.is_dir() and isinstance(name_or_folder, Path):
+        raise TaskFileError(f"the folder has no {TASK_FILE}", place=str(path), mend="make one: microlith new")
+    raise unknown_task(str(name_or_folder))
+
+
+# -------------------------------------------------------------------------------------------- task.toml
+
+
+def _checked(parsed: TomlText) -> tuple[_TaskFile | None, list[Problem]]:
+    problems = list(parsed.problems)
+    try:
+        file = _TaskFile.model_validate(parsed.value)
+    except ValidationError as error:
+        broken = bool(problems)
+        problems += [
+            _problem(entry, parsed) for entry in error.errors() if not (broken and entry["type"] == "missing")
+        ]
+        return None, problems
+    return (None if problems else file), problems
+
+
+def _problem(entry: Any, parsed: TomlText) -> Problem:
+    path = tuple(str(part) for part in entry["loc"] if not isinstance(part, int))
+    path = tuple(part for part in path if part not in ("bool", "int", "float", "str"))
+    name = ".".join(path)
+    place = f"{TASK_FILE}:{_line(path, parsed)}"
+    if entry["type"] == "missing":
+        return Problem(
+            what=f"{name} is missing", place=place, mend=f"add: {_HINTS.get(name, name + ' = ...')}"
+        )
+    if entry["type"] == "extra_forbidden":
+        return Problem(what=f"unknown key {name!r}", place=place, mend=_meant(path))
+    message = str(entry["msg"])
+    what = f"{name} is {entry['input']!r}: {message[:1].lower()}{message[1:]}"
+    return Problem(what=what, place=place, mend=_HINTS.get(name))
+
+
+_HINTS = {
+    "name": 'name = "my-task" (lower-case letters, digits, - and _)',
+    "instruction": 'instruction = "What the job is, in a sentence."',
+    "input": 'input = "text" or "json"',
+    "schema": 'schema = "schema.json"',
+    "data.train": 'train = ["data/train*.jsonl"]',
+    "recipe.name": 'name = "auto"',
+    "error_budget.max_wrong": "max_wrong = 0.02 (a share between 0 and 1)",
+    "route": 'route = ["specialist", "rules"]',
+}
+
+
+def _line(path: tuple[str, ...], parsed: TomlText) -> int:
+    while path and path not in parsed.lines:
+        path = path[:-1]
+    return parsed.lines.get(path, 1)
+
+
+def _meant(path: tuple[str, ...]) -> str:
+    fields: Mapping[str, FieldInfo] = _TaskFile.model_fields
+    tables: dict[str, type[BaseModel]] = {"data": _Data, "error_budget": _ErrorBudget}
+    if len(path) > 1 and path[0] in tables:
+        fields = tables[path[0]].model_fields
+    known = [info.alias or key for key, info in fields.items()]
+    close = get_close_matches(path[-1], known, n=1, cutoff=0.6)
+    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
+
+
+def _schema_problems(folder: Path, parsed: TomlText) -> list[Problem]:
+    """What is wrong with the schema too, while task.toml is being mended anyway."""
+    name = parsed.value.get("schema", "schema.json")
+    try:
+        plan_of(load_schema(folder / str(name)))
+    except SchemaError as error:
+        return list(error.problems)
+    return []
+
+
+# -------------------------------------------------------------------------------------------- data and rules
+
+
+def _data_files(
+    folder: Path, parsed: TomlText, problems: list[Problem]
+) -> tuple[tuple[Path, ...], Path | None]:
+    """The files that `[data]` names; what is wrong with them is added to `problems`."""
+    try:
+        data = _Data.model_validate(parsed.value.get("data", {}))
+    except ValidationError:
+        return (), None  # told already, with the rest of task.toml
+    place = f"{TASK_FILE}:{_line(('data', 'train'), parsed)}"
+    found: set[Path] = set()
+    for pattern in data.train:
+        matched = list(_matching(folder, pattern))
+        found.update(matched)
+        if not matched and ("data", "train") in parsed.lines:
+            problems.append(
+                Problem(
+                    what=f"no file matches {pattern!r}",
+                    place=place,
+                    mend="put rows there, or name another file",
+                )
+            )
+    test = folder / data.test if data.test else None
+    test_place = f"{TASK_FILE}:{_line(('data', 'test'), parsed)}"
+    if test is not None and not test.is_file():
+        problems.append(
+            Problem(
+                what=f"{data.test} is missing",
+                place=test_place,
+                mend="put the test rows there, or leave test out",
+            )
+        )
+    if test is not None and test in found:
+        problems.append(
+            Problem(what=f"{data.test} is also a file to train on", place=test_place, mend="narrow train")
+        )
+    return tuple(sorted(found)), test
+
+
+def _matching(folder: Path, pattern: str) -> Iterator[Path]:
+    if Path(pattern).is_absolute():
+        found: Iterable[Path] = [Path(pattern)]
+    else:
+        try:
+            found = list(folder.glob(pattern))
+        except ValueError:  # e.g. "**a", which is no pattern
+            found = []
+    yield from (path for path in found if path.is_file())
+
+
+def _load_rules(path: Path, name: str) -> Rules:
+    spec = importlib.util.spec_from_file_location(f"microlith_rules_{name.replace('-', '_')}", path)
+    if spec is None or spec.loader is None:
+        raise TaskError("rules.py cannot be loaded", place=str(path))
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # a person's own code: whatever it raises is told with its line
+        raise TaskError(
+            f"rules.py cannot be loaded: {type(error).__name__}: {error}", place=_raised_at(error, path)
+        ) from error
+    return _parse_of(module, path)
+
+
+def _parse_of(module: ModuleType, path: Path) -> Rules:
+    parse = getattr(module, "parse", None)
+    if not callable(parse):
+        raise TaskError(
+            "rules.py has no function parse", place=str(path), mend="def parse(text: str) -> dict | None: ..."
+        )
+    found: Rules = parse
+    return found
+
+
+def _raised_at(error: BaseException, path: Path) -> str:
+    if isinstance(error, SyntaxError) and error.lineno:
+        return f"{path}:{error.lineno}"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    return f"{path}:{frames[-1].lineno}" if frames else str(path)

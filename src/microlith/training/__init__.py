@@ -1,0 +1,1 @@
+"""Recipes that make a model from rows. Needs the `train` extra."""

@@ -1,0 +1,81 @@
+"""Fit a model's confidence on validation rows: what it thought of each request against what is right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from microlith.data.example import Example
+from microlith.errors import DataError
+from microlith.evaluation.calibrate import fit_calibrator
+from microlith.inference.calibration import Calibrator
+from microlith.inference.decode import Decided, Decoded
+from microlith.task.plan import Json, Plan, Reading
+from microlith.task.reading import read
+
+LEAST_ROWS = 20
+"""Fewer validation rows than this teach nothing about confidence; the model's own is then kept."""
+
+
+class Thought(Protocol):
+    """One answer with the decisions that it follows from."""
+
+    @property
+    def output(self) -> Json:
+        """The answer; None where no valid one exists."""
+
+    @property
+    def decoded(self) -> Decoded:
+        """The decisions."""
+
+    @property
+    def features(self) -> tuple[float, ...]:
+        """What the confidence of the whole answer is fitted on."""
+
+
+def fit_confidence(
+    plan: Plan, examples: Sequence[Example], thoughts: Sequence[Thought], names: Sequence[str]
+) -> Calibrator:
+    """The calibration that makes confidences true on `examples`, which must be validation rows.
+
+    Args:
+        plan: The task's plan.
+        examples: Rows that nothing was trained on, and no test rows.
+        thoughts: What the model made of each of them.
+        names: What the features of an answer are.
+    """
+    pairs = [
+        (one, thought) for one, thought in zip(examples, thoughts, strict=True) if thought.output is not None
+    ]
+    if len(pairs) < LEAST_ROWS:
+        return Calibrator()
+    kinds: dict[str, tuple[list[float], list[bool]]] = {}
+    for example, thought in pairs:
+        for kind, log_probability, right in judged(plan, thought.decoded.decisions, example.output):
+            values, truth = kinds.setdefault(kind, ([], []))
+            values.append(log_probability)
+            truth.append(right)
+    hits = [thought.output == example.output for example, thought in pairs]
+    return fit_calibrator(kinds, [thought.features for _, thought in pairs], hits, names=names)
+
+
+def judged(plan: Plan, decisions: Sequence[Decided], expected: Json) -> list[tuple[str, float, bool]]:
+    """(kind, log-probability, was it right?) of every decision that the right answer speaks of.
+
+    A decision of an object that the right answer does not have is wrong, since it would not have been taken.
+    """
+    try:
+        reading: Reading = read(plan, expected)
+    except DataError:
+        return []
+    groups = {group.path: group for group in plan.groups}
+    found = []
+    for one in decisions:
+        steps = reading.get(one.group, [])
+        if one.key == "#count":
+            found.append(("count", one.log_probability, one.value == len(steps)))
+            continue
+        kind = groups[one.group].slots[one.key].kind
+        step = steps[one.step] if one.step < len(steps) else {}
+        found.append((kind, one.log_probability, one.key in step and step[one.key] == one.value))
+    return found

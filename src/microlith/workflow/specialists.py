@@ -1,0 +1,164 @@
+"""Making the models of one run: each is trained, calibrated on validation rows only, and written into a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from microlith.data.example import Example
+from microlith.events import Event, StageDone, StageStarted
+from microlith.inference.protocol import Model
+from microlith.workflow.budget import train_within
+from microlith.workflow.calibrating import fit_confidence
+
+if TYPE_CHECKING:
+    from microlith.data.dataset import Dataset
+    from microlith.export.parity import ParityReport
+    from microlith.registry import Base, Parity
+    from microlith.task.taskfile import Task
+    from microlith.training.base import Base as FoundBase
+    from microlith.training.encoder import TrainedEncoder
+    from microlith.training.settings import EncoderSettings
+
+PROOF_ROWS = 200
+"""Training rows on which an export is proven where there are no validation rows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """A model whose files are written, and what its card says of it."""
+
+    kind: Literal["encoder", "linear"]
+    exact: float
+    """Share of validation rows that the written model answers exactly, 0-1; 0 where there are none."""
+    rows: int
+    """Validation rows."""
+    base: Base | None
+    parity: Parity | None
+    """None where the trained model itself was written."""
+    settings: Mapping[str, Any]
+
+
+def make_linear(task: Task, dataset: Dataset, folder: Path, *, seed: int) -> Generator[Event, None, Made]:
+    """Train the linear baseline into `folder`.
+
+    Raises:
+        TrainingError: if there are no rows, or the plan has decisions that no linear model makes.
+        StorageError: if the disk refuses.
+    """
+    from microlith.inference.linear import ANSWER_FEATURES, fit_linear
+
+    begun = time.monotonic()
+    yield StageStarted(stage="baselines", detail=f"linear on {len(dataset.train):,} rows")
+    model = fit_linear(task.plan, dataset.train, seed)
+    thoughts = [model.think(row.input) for row in dataset.validation]
+    model = model.calibrated(fit_confidence(task.plan, dataset.validation, thoughts, ANSWER_FEATURES))
+    model.save(folder)
+    exact = exactness(model, dataset.validation)
+    yield StageDone(
+        stage="baselines", detail=f"linear exact {exact:.1%} of validation", seconds=time.monotonic() - begun
+    )
+    return Made(
+        kind="linear",
+        exact=exact,
+        rows=len(dataset.validation),
+        base=None,
+        parity=None,
+        settings={"seed": seed},
+    )
+
+
+def exactness(model: Model, rows: Sequence[Example]) -> float:
+    """Share of rows whose whole answer is right, 0-1; 0 for no rows."""
+    predictions = model.predict([row.input for row in rows]) if rows else []
+    hits = sum(one.output == row.output for one, row in zip(predictions, rows, strict=True))
+    return hits / len(rows) if rows else 0.0
+
+
+def make_encoder(
+    task: Task,
+    dataset: Dataset,
+    folder: Path,
+    settings: EncoderSettings,
+    *,
+    run_folder: Path,
+    minutes: float | None,
+) -> Generator[Event, None, Made]:
+    """Train the encoder, export it into `folder`, prove the export, and fit its confidence.
+
+    Args:
+        task: The task.
+        dataset: Train and validation rows; the test rows are not looked at.
+        folder: Existing, empty folder for the exported files.
+        settings: Every value of the recipe.
+        run_folder: Existing folder for checkpoints.
+        minutes: Longest training time; None for no limit.
+
+    Raises:
+        TrainingError: if the plan or the rows cannot be learnt.
+        MissingBase: if the pretrained encoder is not on this machine.
+        ParityError: if the export answers otherwise than the trained network.
+        StorageError: if the disk refuses.
+    """
+    from microlith.inference.encoder import ANSWER_FEATURES, EncoderModel
+    from microlith.training.encoder import train_encoder
+
+    begun = time.monotonic()
+    yield StageStarted(stage="train", detail=f"{Path(settings.base).name}, {settings.size}")
+    trained = yield from train_within(
+        lambda given: train_encoder(task.plan, dataset.train, dataset.validation, given, run_folder),
+        settings, minutes, run_folder,
+    )  # fmt: skip
+    yield StageDone(stage="train", detail=trained.base.name, seconds=time.monotonic() - begun)
+    report = yield from _proven(trained, dataset, folder)
+    begun = time.monotonic()
+    yield StageStarted(stage="calibrate", detail=f"{len(dataset.validation):,} validation rows")
+    model = EncoderModel.load(folder)
+    thoughts = model.think_all([row.input for row in dataset.validation])
+    model = model.calibrated(fit_confidence(task.plan, dataset.validation, thoughts, ANSWER_FEATURES))
+    model.save_calibration(folder)
+    exact = exactness(model, dataset.validation)
+    detail = f"on {len(dataset.validation):,} validation rows, {exact:.1%} of them exact"
+    yield StageDone(stage="calibrate", detail=detail, seconds=time.monotonic() - begun)
+    return Made(
+        kind="encoder", exact=exact, rows=len(dataset.validation), base=_base(trained.base), parity=_parity(report),
+        settings={**asdict(trained.settings), "precision_exported": report.precision},
+    )  # fmt: skip
+
+
+def _proven(trained: TrainedEncoder, dataset: Dataset, folder: Path) -> Generator[Event, None, ParityReport]:
+    from microlith.export.encoder import export_encoder
+
+    rows = dataset.validation or dataset.train[:PROOF_ROWS]
+    begun = time.monotonic()
+    yield StageStarted(stage="prove", detail=f"the export against the trained model on {len(rows):,} rows")
+    report = export_encoder(trained, rows, folder)
+    yield StageDone(stage="prove", detail=report.summary, seconds=time.monotonic() - begun)
+    return report
+
+
+def _base(found: FoundBase) -> Base:
+    from microlith.registry import Base
+
+    weights = found.folder / "model.safetensors"
+    if not weights.is_file():
+        return Base(name=found.name, licence=found.licence)
+    with weights.open("rb") as file:
+        return Base(
+            name=found.name, licence=found.licence, sha256=hashlib.file_digest(file, "sha256").hexdigest()
+        )
+
+
+def _parity(report: ParityReport) -> Parity:
+    from microlith.registry import Parity
+
+    rows = max(report.rows_total, 1)
+    return Parity(
+        rows=report.rows_total, different=report.changed, allowed=report.allowance,
+        largest_confidence_gap=report.confidence_shift, exact_before=report.exact_trained / rows,
+        exact_after=report.exact_exported / rows,
+    )  # fmt: skip

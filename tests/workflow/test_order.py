@@ -1,0 +1,93 @@
+"""Orders made definite, and the fingerprint by which work is known again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from microlith.errors import MissingExtra, UsageError
+from microlith.task import load_task
+from microlith.workflow import order as module
+from microlith.workflow.order import Order, resolve_order
+
+
+def inputs(folder: Path, **changes: Any) -> str:
+    return resolve_order(load_task(folder), Order(**changes)).inputs
+
+
+def test_the_default_is_the_encoder_with_a_choice(task_folder: Path) -> None:
+    resolved = resolve_order(load_task(task_folder), Order())
+    assert (resolved.kind, resolved.chooses, resolved.slug) == (
+        "encoder",
+        True,
+        f"encoder-{resolved.inputs}-0",
+    )
+    assert resolved.encoder is not None
+
+
+def test_settings_of_the_data_and_of_the_recipe_are_told_apart(task_folder: Path) -> None:
+    resolved = resolve_order(
+        load_task(task_folder), Order(overrides={"refill": "3", "batch_size": "7"}, seed=5)
+    )
+    assert resolved.data == {"refill": 3}
+    assert resolved.encoder is not None
+    assert (resolved.encoder.batch_size, resolved.encoder.seed) == (7, 5)
+
+
+def test_the_tasks_own_settings_count_and_the_callers_win(task_folder: Path) -> None:
+    toml = task_folder / "task.toml"
+    toml.write_text(toml.read_text() + '[recipe]\nname = "auto"\nsize = "quick"\nbatch_size = 9\n')
+    resolved = resolve_order(load_task(task_folder), Order(overrides={"batch_size": "11"}))
+    assert resolved.encoder is not None
+    assert (resolved.encoder.size, resolved.encoder.batch_size) == ("quick", 11)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"recipe": "linear"},
+        {"overrides": {"refill": "1"}},
+        {"overrides": {"dropout": "0.2"}},
+        {"minutes": 1.0},
+    ],
+)
+def test_another_order_has_another_fingerprint(changes: dict[str, Any], task_folder: Path) -> None:
+    assert inputs(task_folder, **changes) != inputs(task_folder)
+
+
+@pytest.mark.parametrize("file", ["data/train.jsonl", "data/test.jsonl", "rules.py"])
+def test_another_file_has_another_fingerprint(file: str, task_folder: Path) -> None:
+    before = inputs(task_folder)
+    with (task_folder / file).open("a") as stream:
+        stream.write("\n")
+    assert inputs(task_folder) != before
+
+
+def test_the_seed_is_not_in_the_fingerprint_but_in_the_slug(task_folder: Path) -> None:
+    assert inputs(task_folder, seed=1) == inputs(task_folder)
+    assert resolve_order(load_task(task_folder), Order(seed=1)).slug.endswith("-1")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"recipe": "lora"}, {"size": "huge"}, {"overrides": {"nonsense": "1"}}, {"overrides": {"refill": "x"}}],
+)
+def test_what_cannot_be_is_a_usage_error(changes: dict[str, Any], task_folder: Path) -> None:
+    with pytest.raises(UsageError):
+        resolve_order(load_task(task_folder), Order(**changes))
+
+
+def test_missing_libraries_leave_the_linear_recipe_or_say_what_to_install(
+    task_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = load_task(task_folder)
+    monkeypatch.setattr(module, "find_spec", lambda name: None if name == "torch" else object())
+    assert resolve_order(task, Order()).kind == "linear"
+    with pytest.raises(MissingExtra, match="torch"):
+        resolve_order(task, Order(recipe="encoder"))
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtra) as caught:
+        resolve_order(task, Order())
+    assert caught.value.problems[0].mend == 'pip install "microlith[train]"'
