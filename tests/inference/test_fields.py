@@ -83,7 +83,7 @@ def test_every_value_has_a_field(request_text: str, answer: dict[str, Any], expe
 
 
 def test_lists_and_arrays_of_objects_have_numbered_paths() -> None:
-    answer = {"intent": "play", "slots": {"artist": ["The Otters", "Old Lamps"]}}
+    answer: dict[str, Any] = {"intent": "play", "slots": {"artist": ["The Otters", "Old Lamps"]}}
     fields = fields_of(COMPILED["music"], answer, "play The Otters and Old Lamps")
     assert [(field.path, field.span) for field in fields] == [
         ("intent", None), ("slots.artist[0]", (5, 15)), ("slots.artist[1]", (20, 29)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,12 +126,13 @@ class Toy:
 
 
 def toy(name: str) -> Toy:
-    schema, make = {
+    kinds: dict[str, tuple[dict[str, Any], Callable[[random.Random], tuple[str, dict[str, Any]]]]] = {
         "gate": (GATE, gate_row),
         "music": (MUSIC, music_row),
         "orders": (ORDERS, order_row),
         "mood": (MOOD, mood_row),
-    }[name]
+    }
+    schema, make = kinds[name]
     rng = random.Random(7)
     rows = [make(rng) for _ in range(90)]
     examples = tuple(

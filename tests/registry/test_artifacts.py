@@ -61,9 +61,13 @@ def test_a_draft_that_is_not_published_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_an_error_inside_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(KeyError), draft("mood", SCHEMA, root=tmp_path) as made:
-        (made.folder / "model.onnx").write_text("x", encoding="utf-8")
-        raise KeyError("training went wrong")
+    def fail() -> None:
+        with draft("mood", SCHEMA, root=tmp_path) as made:
+            (made.folder / "model.onnx").write_text("x", encoding="utf-8")
+            raise KeyError("training went wrong")
+
+    with pytest.raises(KeyError):
+        fail()
     assert parts(tmp_path) == []
 
 
@@ -81,15 +85,17 @@ def test_a_draft_is_published_once(tmp_path: Path) -> None:
 
 
 def test_a_time_without_zone_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no time zone"), draft("mood", SCHEMA, root=tmp_path) as made:
+    with draft("mood", SCHEMA, root=tmp_path) as made:
         (made.folder / "model.onnx").write_text("x", encoding="utf-8")
-        made.publish(FACTS, created=datetime(2025, 1, 1))
+        with pytest.raises(UsageError, match="no time zone"):
+            made.publish(FACTS, created=datetime(2025, 1, 1))
 
 
 def test_links_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match="is a link"), draft("mood", SCHEMA, root=tmp_path) as made:
+    with draft("mood", SCHEMA, root=tmp_path) as made:
         (made.folder / "model.onnx").symlink_to("/etc/hostname")
-        made.publish(FACTS, created=WHEN)
+        with pytest.raises(ArtifactError, match="is a link"):
+            made.publish(FACTS, created=WHEN)
 
 
 @pytest.mark.parametrize("where", ["fsync", "rename", "write"])
@@ -99,11 +105,12 @@ def test_a_full_disk_registers_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     def full(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with pytest.raises(StorageError, match="the disk is full"), draft("mood", SCHEMA, root=tmp_path) as made:
-        (made.folder / "model.onnx").write_text("x", encoding="utf-8")
-        target = {"fsync": (os, "fsync"), "rename": (Path, "rename"), "write": (Path, "write_text")}[where]
+    target = {"fsync": (os, "fsync"), "rename": (Path, "rename"), "write": (Path, "write_text")}[where]
+    with draft("mood", SCHEMA, root=tmp_path) as made:
+        (made.folder / "model.onnx").write_bytes(b"x")
         monkeypatch.setattr(*target, full)
-        made.publish(FACTS, created=WHEN)
+        with pytest.raises(StorageError, match="the disk is full"):
+            made.publish(FACTS, created=WHEN)
     monkeypatch.undo()
     assert [one.version for one in list_artifacts("mood", root=tmp_path)] == [1]
     assert parts(tmp_path) == []

@@ -17,7 +17,8 @@ from microlith.task.taskfile import Task
 from microlith.workflow.evaluate import available, evaluate
 from microlith.workflow.models import load_model, open_model
 from microlith.workflow.order import Order
-from microlith.workflow.train import Trained, train, train_seeds
+from microlith.workflow.specialists import Made
+from microlith.workflow.train import Trained, preference, train, train_seeds
 from tests.tiny_base import make_tiny_base
 from tests.workflow.conftest import write_task
 
@@ -245,3 +246,24 @@ def test_without_test_rows_the_scores_are_of_validation_rows_and_it_says_so(
     assert found.artifact.card.metrics["exact"].on == "validation"
     with pytest.raises(DataError, match="no test rows"):
         run(evaluate(load_task(folder), root=tmp_path / "home"))
+
+
+@pytest.mark.parametrize(
+    ("linear", "encoder", "rows", "chooses", "preferred"),
+    [
+        (0.90, 0.95, 500, True, "encoder"),
+        (0.95, 0.95, 500, True, "linear"),
+        (0.97, 0.95, 500, True, "linear"),
+        (0.97, 0.95, 500, False, "encoder"),
+        (1.00, 1.00, 9, True, "encoder"),
+    ],
+)
+def test_the_cheaper_model_is_preferred_unless_the_larger_is_better(
+    linear: float, encoder: float, rows: int, chooses: bool, preferred: str
+) -> None:
+    def one(kind: Any, exact: float) -> Any:
+        return Made(kind=kind, exact=exact, rows=rows, base=None, parity=None, settings={}), None
+
+    order, why = preference([one("linear", linear), one("encoder", encoder)], chooses=chooses)
+    assert order[0][0].kind == preferred
+    assert why.startswith(f"{preferred} is preferred")

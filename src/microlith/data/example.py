@@ -26,7 +26,7 @@ class Example:
     parents: tuple[str, ...] = ()
     """`source` of every row this one was made of; empty for an original row."""
     made_by: str | None = None
-    """How it was made: "resample", "compose", "noise", "template", "teacher"; None for an original row."""
+    """How it was made: "resample", "compose", "noise", "repeat", "template", "teacher"; None for an original row."""
 
     @property
     def key(self) -> str:

@@ -44,15 +44,13 @@ def build_graph(net: EncoderNet, precision: Mapping[Part, Precision]) -> onnx.Mo
         if isinstance(heads, GroupHeads)
         for output in _Heads(graph, heads, states, number).outputs()
     ]
-    inputs = [
-        helper.make_tensor_value_info(name, kind, shape)
-        for name, kind, shape in (
-            ("input_ids", TensorProto.INT64, ["batch", "tokens"]),
-            ("attention_mask", TensorProto.INT64, ["batch", "tokens"]),
-            ("candidates", TensorProto.INT64, ["batch", "candidates", 2]),
-            ("features", TensorProto.FLOAT, ["batch", "candidates", len(FEATURES)]),
-        )
-    ]
+    shapes: dict[str, tuple[int, list[str | int]]] = {
+        "input_ids": (TensorProto.INT64, ["batch", "tokens"]),
+        "attention_mask": (TensorProto.INT64, ["batch", "tokens"]),
+        "candidates": (TensorProto.INT64, ["batch", "candidates", 2]),
+        "features": (TensorProto.FLOAT, ["batch", "candidates", len(FEATURES)]),
+    }
+    inputs = [helper.make_tensor_value_info(name, kind, shape) for name, (kind, shape) in shapes.items()]
     body = helper.make_graph(graph.nodes, "microlith", inputs, outputs, graph.constants)
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(MICROSOFT, 1)]
     return helper.make_model(body, opset_imports=opsets, ir_version=IR_VERSION, producer_name="microlith")
@@ -206,6 +204,8 @@ class _Heads:
 
     def outputs(self) -> list[onnx.ValueInfoProto]:
         graph, layout = self.graph, self.layout
+        if not self.heads.pools and not layout.lists:
+            return []  # an object that holds nothing but arrays of objects
         queries = _array(self.heads.query)[: self.heads.pools]
         slices = len(layout.spans) + len(layout.lists)
         matrix = np.concatenate(

@@ -137,7 +137,7 @@ class _Step:
             head.key: log_softmax(logits["choice"][index, head.columns]) for head in heads.choices
         }
         self.options = {head.key: head.options for head in heads.choices}
-        self.spans: dict[str, tuple[Array, Array]] = {}
+        self.spans: dict[str, tuple[Array, npt.NDArray[np.intp]]] = {}
 
     def best(self) -> tuple[dict[str, Json], list[Decided]] | None:
         """The most probable way to fill this step, or None when no variant can be filled."""
@@ -223,7 +223,7 @@ class _Step:
             slot.key, [o for o, c in zip(head.options, chosen, strict=True) if c], float(score)
         )
 
-    def _span_scores(self, key: str) -> tuple[Array, Array]:
+    def _span_scores(self, key: str) -> tuple[Array, npt.NDArray[np.intp]]:
         """Log-probabilities of the allowed candidates then "absent", and the candidates they belong to."""
         if key not in self.spans:
             column = self.owner.heads.spans.index(key)
@@ -264,7 +264,7 @@ class _Step:
             merged[text] = (float(np.logaddexp(score, scores[position])), first)
         slot = self.owner.group.slots[key]
         ranked = sorted(merged.items(), key=lambda item: -item[1][0])[:TRIES]
-        top = sorted([score for _, (score, _) in ranked] + [float(scores[-1])], reverse=True) + [FLOOR]
+        top = [*sorted([*(score for _, (score, _) in ranked), float(scores[-1])], reverse=True), FLOOR]
         ways = [
             self._decided(key, value, score, candidates=(candidate,), margin=max(score - top[1], 0.0))
             for text, (score, candidate) in ranked

@@ -34,7 +34,7 @@ def best_slices(
         return [], np.zeros(columns)
     values = scores.astype(np.float64)
     slice_scores = np.logaddexp.reduce(values, axis=1)
-    forward, best, back = _forward(slice_scores, values.max(axis=1), candidates, pieces)
+    forward, back = _forward(slice_scores, values.max(axis=1), candidates, pieces)
     backward = _backward(slice_scores, candidates, pieces)
     total = forward[pieces]
     first, last = candidates[:, 0], candidates[:, 1]
@@ -56,8 +56,8 @@ def best_slices(
 
 def _forward(
     summed: Array, highest: Array, candidates: npt.NDArray[np.int32], pieces: int
-) -> tuple[Array, Array, list[int]]:
-    """Log-sums and best scores of all ways to cover the first n pieces, with the slice that ends each best way."""
+) -> tuple[Array, list[int]]:
+    """Log-sums of all ways to cover the first n pieces, and the slice that ends the best of them (-1 for none)."""
     forward, best, back = np.zeros(pieces + 1), np.zeros(pieces + 1), [-1] * (pieces + 1)
     ending: list[list[int]] = [[] for _ in range(pieces)]
     for index, (_, last) in enumerate(candidates.tolist()):
@@ -75,7 +75,7 @@ def _forward(
             top = int(reached.argmax())
             if reached[top] > best[piece]:
                 best[piece + 1], back[piece + 1] = reached[top], ways[top]
-    return forward, best, back
+    return forward, back
 
 
 def _backward(summed: Array, candidates: npt.NDArray[np.int32], pieces: int) -> Array:

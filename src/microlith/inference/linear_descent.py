@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from math import sqrt
 
 import numpy as np
 import numpy.typing as npt
@@ -64,24 +65,24 @@ def _direction(gradient: Floats, memory: deque[tuple[Floats, Floats, float]]) ->
         shares.append(share)
     if memory:
         change, bend, inverse = memory[-1]
-        direction = direction * np.float32(1.0 / (inverse * _dot(bend, bend)))
+        direction = direction / (inverse * _dot(bend, bend))
     for (change, bend, inverse), share in zip(memory, reversed(shares), strict=True):
-        direction = direction + (share - np.float32(inverse * _dot(bend, direction))) * change
+        direction = direction + (share - inverse * _dot(bend, direction)) * change
     return direction
 
 
 def _line_search(
     loss: Loss, weights: Floats, value: float, direction: Floats, slope: float, *, first: bool
-) -> tuple[np.float32, float, Floats] | None:
+) -> tuple[float, float, Floats] | None:
     """A step that lowers the loss enough, with the loss there; None where rounding leaves none."""
-    step = min(1.0, 1.0 / max(np.sqrt(-slope), 1e-12)) if first else 1.0
+    step = min(1.0, 1.0 / max(sqrt(-slope), 1e-12)) if first else 1.0
     for _ in range(20):
-        new_value, gradient = loss(weights + np.float32(step) * direction)
+        new_value, gradient = loss(weights + step * direction)
         if new_value <= value + _ARMIJO * step * slope:
-            return np.float32(step), new_value, gradient
+            return step, new_value, gradient
         step *= 0.4
     return None
 
 
-def _dot(left: Floats, right: Floats) -> np.float32:
-    return np.float32(np.dot(left, right))
+def _dot(left: Floats, right: Floats) -> float:
+    return float(np.dot(left, right))

@@ -7,6 +7,7 @@ cover likely among all covers (Sarawagi and Cohen 2004, "Semi-Markov conditional
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,27 +50,37 @@ class Covers:
     """(requests,) weight of each request."""
 
 
-def fit_lists(covers: Covers, *, penalty: float, steps: int) -> Floats:
+def fit_lists(blocks: Sequence[Covers], *, penalty: float, steps: int) -> Floats:
     """(features, lists) weights of each list against "in no list".
 
     Args:
-        covers: At least one request.
+        blocks: Labelled requests, in as many parts as keep the memory small; at least one.
         penalty: penalty / 2 * |w|^2 is added to the summed loss.
         steps: Most iterations.
     """
-    features, lists = covers.owns.shape[1], covers.allowed.shape[1]
-    return minimise(
-        _Loss(covers, penalty), np.zeros(features * lists, dtype=np.float32), steps=steps
-    ).reshape(-1, lists)
+    losses = [_Loss(covers) for covers in blocks]
+    features, lists = blocks[0].owns.shape[1], blocks[0].allowed.shape[1]
+
+    def loss(parameters: Floats) -> tuple[float, Floats]:
+        weights = parameters.reshape(features, lists)
+        value = 0.5 * penalty * float(parameters @ parameters)
+        gradient = np.float32(penalty) * weights
+        for block in losses:
+            more, slope = block(weights)
+            value += more
+            gradient += slope
+        return value, gradient.ravel()
+
+    return minimise(loss, np.zeros(features * lists, dtype=np.float32), steps=steps).reshape(features, lists)
 
 
 class _Loss:
     """Negative log-likelihood of the labelled covers, and its gradient."""
 
-    def __init__(self, covers: Covers, penalty: float) -> None:
+    def __init__(self, covers: Covers) -> None:
         from scipy.sparse import csr_matrix
 
-        self.covers, self.penalty = covers, np.float32(penalty)
+        self.covers = covers
         count = len(covers.request)
         here, ones = np.arange(count), np.ones(count, dtype=np.float32)
         self.to_begin = csr_matrix((ones, (covers.begin_row, here)), shape=(covers.begins.shape[0], count))
@@ -79,35 +90,23 @@ class _Loss:
         self.ending = _by_piece(covers.last, covers.request, self.length)
         self.starting = _by_piece(covers.first, covers.request, self.length)
 
-    def __call__(self, parameters: Floats) -> tuple[float, Floats]:
+    def __call__(self, weights: Floats) -> tuple[float, Floats]:
         covers = self.covers
-        weights = parameters.reshape(-1, covers.allowed.shape[1])
-        scores = (
-            (covers.begins @ weights)[covers.begin_row]
-            + (covers.ends @ weights)[covers.end_row]
-            + covers.owns @ weights
-        )
-        scores = np.where(covers.allowed, scores, _NEVER)
+        scores = covers.owns @ weights
+        scores += (covers.begins @ weights)[covers.begin_row]
+        scores += (covers.ends @ weights)[covers.end_row]
+        scores[~covers.allowed] = _NEVER
         top = scores.max(axis=1)
         shares = np.exp(scores - top[:, None])
         summed = shares.sum(axis=1)
-        total = (top + np.log(summed)).astype(np.float64)
-        likely, normal = self._marginals(total)
-        value = float((covers.weight * normal).sum()) - float(
-            (scores[covers.right] * covers.weight[covers.request[covers.right[0]]]).sum()
-        )
+        likely, normal = self._marginals((top + np.log(summed)).astype(np.float64))
         weight = covers.weight[covers.request]
+        value = float(covers.weight @ normal) - float((scores[covers.right] * weight[covers.right[0]]).sum())
         slope = shares * (likely * weight / summed)[:, None].astype(np.float32)
         slope[covers.right] -= weight[covers.right[0]].astype(np.float32)
-        gradient = (
-            self.back[0] @ (self.to_begin @ slope)
-            + self.back[1] @ (self.to_end @ slope)
-            + self.back[2] @ slope
-        )
-        gradient = gradient.ravel() + self.penalty * parameters
-        return value + 0.5 * float(self.penalty * (parameters @ parameters)), np.asarray(
-            gradient, dtype=np.float32
-        )
+        gradient: Floats = self.back[0] @ (self.to_begin @ slope) + self.back[1] @ (self.to_end @ slope)
+        gradient += self.back[2] @ slope
+        return value, gradient
 
     def _marginals(self, total: Doubles) -> tuple[Doubles, Doubles]:
         """Probability of each candidate, and the log-sum over all covers of each request."""

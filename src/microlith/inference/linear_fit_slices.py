@@ -6,7 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,10 @@ NEGATIVES = 30
 """Wrong slices of a row that are looked at for single slots; their weight makes up for the others."""
 MOST_CANDIDATES = 400
 """A row with more candidates teaches nothing about lists."""
+MOST_COVERS = 6000
+"""Rows that lists are learnt from."""
+BLOCK = 400
+"""Rows of lists that are summed over at once: enough to be fast, few enough to stay in the cache."""
 PENALTY = 0.3
 """PENALTY / 2 * |w|^2 is added to the summed loss."""
 STEPS = 50
@@ -52,6 +56,16 @@ class _Decision:
     steps: int
     right: frozenset[int]
     """Candidates; empty where the slot is absent."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ListStep:
+    """The lists of one step of one row."""
+
+    row: int
+    step: int
+    steps: int
+    taken: Mapping[str, Json]
 
 
 class SliceLearner:
@@ -98,11 +112,9 @@ class SliceLearner:
             if decisions:
                 used, found = self._conditional_logit(slot, decisions)
                 made[used, column] = found
-        if heads.lists:
-            covered = self._covers(group, heads)
-            if covered is not None:
-                used, covers = covered
-                made[used, len(heads.spans) :] = fit_lists(covers, penalty=PENALTY, steps=STEPS)
+        blocks = list(self._blocks(group, heads)) if heads.lists else []
+        if blocks:
+            made[:, len(heads.spans) :] = fit_lists(blocks, penalty=PENALTY, steps=STEPS)
         return made
 
     # ------------------------------------------------------------------------------------- features
@@ -158,8 +170,10 @@ class SliceLearner:
         names = sorted(sorted(names, key=lambda name: (-in_rows[ids[name]], name))[:LARGEST])
         columns = {name: column for column, name in enumerate(names)}
         renumbered = {ids[name]: column for name, column in columns.items()}
-        self._borders = [tuple(_renumbered(side, renumbered) for side in sides) for sides in borders]
-        self._own = [_renumbered(own, renumbered) for own in owns]
+        for row in range(len(borders)):
+            self._borders.append(tuple(_renumbered(side, renumbered) for side in borders[row]))
+            self._own.append(_renumbered(owns[row], renumbered))
+            borders[row], owns[row] = ([], []), []
         return columns
 
     def _known(self, names: Iterable[str]) -> list[int]:
@@ -208,7 +222,9 @@ class SliceLearner:
             entries.append(self._known(self.readers[decision.row].absent()))
             right.append(not decision.right)
             offsets.append(0.0)
-        used, (matrix,) = _indicators(entries)
+        matrix = _indicator(entries, len(self.columns))
+        used = np.unique(matrix.indices)
+        matrix = matrix[:, used]
         weights = np.array([self.rows[decision.row].example.weight for decision in decisions])
         loss = _segment_loss(matrix, np.array(starts), np.array(offsets), np.array(right), weights)
         return used, minimise(loss, np.zeros(len(used), dtype=np.float32), steps=STEPS)
@@ -221,67 +237,85 @@ class SliceLearner:
 
     # ---------------------------------------------------------------------------------------- lists
 
-    def _covers(self, group: Group, heads: GroupLayout) -> tuple[npt.NDArray[np.int64], Covers] | None:
-        """The labelled covers of one group's lists; None where no row can be learnt from."""
+    def _blocks(self, group: Group, heads: GroupLayout) -> Iterator[Covers]:
+        """The labelled covers of one group's lists, some hundred requests at a time."""
         formats = [self._format(group.slots[key]) for key in heads.lists]
+        learnable = (
+            (step, chosen)
+            for step in islice(self._list_steps(group), MOST_COVERS)
+            if (chosen := self._cover(step, heads.lists, formats)) is not None
+        )
+        while block := list(islice(learnable, BLOCK)):
+            yield self._covers(block, heads.lists, formats)
+
+    def _covers(
+        self,
+        block: Sequence[tuple[_ListStep, list[tuple[int, int]]]],
+        keys: Sequence[str],
+        formats: Sequence[int],
+    ) -> Covers:
         begins: list[list[int]] = []
         ends: list[list[int]] = []
         owns: list[list[int]] = []
         table: list[tuple[int, int, int, int]] = []
         allowed: list[npt.NDArray[np.bool_]] = []
         right: list[tuple[int, int]] = []
-        weights: list[float] = []
-        for row, step, steps, taken in self._list_steps(group):
-            chosen = self._cover(row, heads.lists, formats, taken)
-            if chosen is None or not self.sampled[row]:
-                continue
-            reader, begin_row = self.readers[row], len(begins)
+        for request, (one, chosen) in enumerate(block):
+            reader, begin_row = self.readers[one.row], len(begins)
             right.extend((len(table) + position, column) for position, column in chosen)
-            for position, candidate in enumerate(self.sampled[row]):
+            for position, candidate in enumerate(self.sampled[one.row]):
                 first, last = reader.grounding.candidates[candidate].tolist()
-                table.append((len(weights), first, last, begin_row))
-                owns.append(self._own[row][position] + self._known(reader.place(candidate, step, steps)))
-            mask = reader.grounding.allowed[self.sampled[row]][:, formats]
-            allowed.append(mask & np.array([key in taken for key in heads.lists]))
-            begins.extend(self._borders[row][0])
-            ends.extend(self._borders[row][1])
-            weights.append(self.rows[row].example.weight)
-        if not table:
-            return None
-        used, (begin, end, own) = _indicators(begins, ends, owns)
-        request, first, last, offset = np.array(table, dtype=np.int64).T
+                table.append((request, first, last, begin_row))
+                owns.append(
+                    self._own[one.row][position] + self._known(reader.place(candidate, one.step, one.steps))
+                )
+            mask = reader.grounding.allowed[self.sampled[one.row]][:, formats]
+            allowed.append(mask & np.array([key in one.taken for key in keys]))
+            begins.extend(self._borders[one.row][0])
+            ends.extend(self._borders[one.row][1])
+        request_of, first_of, last_of, offset = np.array(table, dtype=np.int64).T
         places = np.array(right, dtype=np.int64).reshape(-1, 2).T
-        return used, Covers(
-            request=request, first=first, last=last, begins=begin, ends=end, owns=own, begin_row=offset + first,
-            end_row=offset + last, allowed=np.concatenate(allowed), right=(places[0], places[1]), weight=np.array(weights),
+        begin, end, own = (_indicator(rows, len(self.columns)) for rows in (begins, ends, owns))
+        return Covers(
+            request=request_of, first=first_of, last=last_of, begins=begin, ends=end, owns=own,
+            begin_row=offset + first_of, end_row=offset + last_of, allowed=np.concatenate(allowed),
+            right=(places[0], places[1]), weight=np.array([self.rows[one.row].example.weight for one, _ in block]),
         )  # fmt: skip
 
-    def _list_steps(self, group: Group) -> Iterator[tuple[int, int, int, Mapping[str, Json]]]:
+    def _list_steps(self, group: Group) -> Iterator[_ListStep]:
         for row in range(len(self.rows)):
             steps = self.rows[row].reading.get(group.path, [])
-            if len(self.sampled[row]) <= MOST_CANDIDATES:
+            if 0 < len(self.sampled[row]) <= MOST_CANDIDATES:
                 for step, taken in enumerate(steps):
-                    yield row, step, len(steps), taken
+                    yield _ListStep(row=row, step=step, steps=len(steps), taken=taken)
 
     def _cover(
-        self, row: int, keys: Sequence[str], formats: Sequence[int], taken: Mapping[str, Json]
+        self, one: _ListStep, keys: Sequence[str], formats: Sequence[int]
     ) -> list[tuple[int, int]] | None:
         """(position among the sampled, list) of every labelled slice; None where they cannot all be placed."""
-        wanted = [(str(value), column) for column, key in enumerate(keys) for value in taken.get(key) or ()]
-        grounding, used, found = self.rows[row].grounding, set[int](), []
+        wanted = [
+            (str(value), column) for column, key in enumerate(keys) for value in one.taken.get(key) or ()
+        ]
+        used: set[int] = set()
+        found = []
         for text, column in sorted(wanted, key=lambda item: -len(item[0])):
-            for position, (candidate, spelt) in enumerate(
-                zip(self.sampled[row], self._texts[row], strict=True)
-            ):
-                first, last = grounding.candidates[candidate].tolist()
-                free = used.isdisjoint(range(first, last + 1))
-                if spelt == text and free and grounding.allowed[candidate, formats[column]]:
-                    used.update(range(first, last + 1))
-                    found.append((position, column))
-                    break
-            else:
+            position = self._free_place(one.row, text, formats[column], used)
+            if position is None:
                 return None
+            found.append((position, column))
         return found
+
+    def _free_place(self, row: int, text: str, form: int, used: set[int]) -> int | None:
+        """The first sampled candidate that spells `text` on pieces not in `used`, to which it then adds them."""
+        grounding = self.rows[row].grounding
+        for position, (candidate, spelt) in enumerate(zip(self.sampled[row], self._texts[row], strict=True)):
+            if spelt != text or not grounding.allowed[candidate, form]:
+                continue
+            first, last = grounding.candidates[candidate].tolist()
+            if used.isdisjoint(range(first, last + 1)):
+                used.update(range(first, last + 1))
+                return position
+        return None
 
 
 def values_of(plan: Plan, readings: Iterable[Reading]) -> list[str]:
@@ -304,20 +338,13 @@ def _steps(reading: Reading) -> set[tuple[int, int]]:
     return {(step, len(steps)) for steps in reading.values() for step in range(len(steps))}
 
 
-def _indicators(*tables: Sequence[Sequence[int]]) -> tuple[npt.NDArray[np.int64], list[Any]]:
-    """Rows of features as matrices of 0 and 1 over those features that occur, and which these are."""
+def _indicator(rows: Sequence[Sequence[int]], width: int) -> Any:
+    """Rows of features as a sparse matrix of 0 and 1 with `width` columns."""
     from scipy.sparse import csr_matrix
 
-    flat = [np.fromiter((c for row in table for c in row), dtype=np.int64) for table in tables]
-    used, columns = np.unique(np.concatenate(flat), return_inverse=True)
-    matrices = []
-    for table, part in zip(
-        tables, np.split(columns, np.cumsum([len(one) for one in flat])[:-1]), strict=True
-    ):
-        starts = np.concatenate([[0], np.cumsum([len(row) for row in table])]).astype(np.int64)
-        ones = np.ones(len(part), dtype=np.float32)
-        matrices.append(csr_matrix((ones, part.astype(np.int32), starts), shape=(len(table), len(used))))
-    return used, matrices
+    columns = np.fromiter(chain.from_iterable(rows), dtype=np.int32)
+    starts = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
+    return csr_matrix((np.ones(len(columns), dtype=np.float32), columns, starts), shape=(len(rows), width))
 
 
 def _segment_loss(matrix: Any, starts: Any, offsets: Any, right: Any, weights: Any) -> Loss:

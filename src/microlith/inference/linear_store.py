@@ -149,7 +149,7 @@ def _arrays(path: Path) -> dict[str, npt.NDArray[np.float32]]:
 
 def _demand_shapes(plan: Plan, weights: LinearWeights, path: Path) -> None:
     words, slices = len(weights.text.columns), len(weights.slices)
-    wanted = [("idf", weights.text.idf, (words,))]
+    wanted: list[tuple[str, npt.NDArray[np.float32], tuple[int, ...]]] = [("idf", weights.text.idf, (words,))]
     for index, (heads, group) in enumerate(zip(layout_of(plan).groups, weights.groups, strict=True)):
         wanted += [
             (f"{index}.choice", group.choice, (words + 1, heads.steps * heads.choice_width)),

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from math import log
 
 import numpy as np
@@ -80,7 +81,7 @@ def _kinds(request: str, *, placed: bool) -> list[list[str]]:
 def word_grams(request: str) -> list[str]:
     """Words, pairs of neighbouring words, and the shapes of words that hold more than letters."""
     words = _words(request)
-    pairs = (f"{first} {second}" for first, second in zip(words, words[1:], strict=False))
+    pairs = (f"{first} {second}" for first, second in pairwise(words))
     shapes = (f"\t{shape(token)}" for token in request[:READ_CHARACTERS].split() if not token.isalpha())
     return [*words, *pairs, *shapes]
 

@@ -114,8 +114,8 @@ def _untrained(plan: Plan, train: Sequence[Example], settings: EncoderSettings, 
     from transformers import AutoConfig, AutoModel
     from transformers.utils import logging
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     layout, spec = layout_of(plan), spec_of(plan, _span_values(plan, train))
     tokenizer = Tokenizer.from_file(str(base.folder / "tokenizer.json"))
     tokenizer.no_padding()
@@ -279,7 +279,7 @@ class _Run:
     def _score(self) -> float:
         rows = list(self.validation[:256])
         answers = answer(self.trained, [row.input for row in rows])
-        return sum(got == row.output for got, row in zip(answers, rows, strict=True)) / len(rows)
+        return float(sum(got == row.output for got, row in zip(answers, rows, strict=True))) / len(rows)
 
     def _save(self, step: int) -> None:
         target = self.folder / CHECKPOINT

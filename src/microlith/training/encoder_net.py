@@ -93,7 +93,8 @@ class GroupHeads(nn.Module):
         sums = torch.cat([torch.zeros_like(inside[:, :, :1]), inside.cumsum(2)], 2)
         length = (end - begin + 1).to(marks.dtype)[:, None, :, None]
         mean = (_rows(sums, end + 1) - _rows(sums, begin)) / length
-        return _rows(first, begin) + _rows(last, end) + mean + self.look(features).unsqueeze(1)
+        total: Tensor = _rows(first, begin) + _rows(last, end) + mean + self.look(features).unsqueeze(1)
+        return total
 
 
 def _rows(values: Tensor, index: Tensor) -> Tensor:

@@ -112,7 +112,7 @@ def check_data(task: Task) -> DataCheck:
         notes=(*loaded.notes, *tested.notes),
         labels=tuple((label.strip('"'), count) for label, count in labels.most_common()),
         duplicates=unique.removed,
-        conflicts=find_conflicts(unique.kept),
+        conflicts=find_conflicts(unique.kept, plan=task.plan),
         fenced=fence(unique.kept, tested.examples, task.plan)[1],
         rows=len(loaded.examples),
         test_rows=len(tested.examples),

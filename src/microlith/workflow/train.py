@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 LIBRARIES = ("torch", "transformers", "onnx", "onnxruntime", "tokenizers", "scikit-learn", "scipy", "numpy")
+ENOUGH_ROWS = 100
+"""On fewer validation rows a tie does not speak for the smaller model, since pretraining knows wordings no row has."""
 CHECKPOINTS = "checkpoint*"
 """Files of a run that are of no use once it is finished."""
 
@@ -201,7 +203,7 @@ class _Pipeline:
                     draft(self.task.name, self.task.schema.value, root=self.root)
                 )
                 made.append(((yield from self._logged(make(dataset, open_draft.folder))), open_draft))
-            order, why = _preference(made, chooses=self.resolved.chooses)
+            order, why = preference(made, chooses=self.resolved.chooses)
             evaluations = yield from self._logged(self._scores(order, dataset))
             artifact = self._publish(order, dataset, evaluations, why)
         self._finish(evaluations, why)
@@ -325,16 +327,15 @@ def _opened(task: Task, kind: str, model: Any, folder: Path | None) -> Opened:
     )
 
 
-def _preference(made: Sequence[tuple[Made, Draft]], *, chooses: bool) -> tuple[list[tuple[Made, Draft]], str]:
+def preference(made: Sequence[tuple[Made, Draft]], *, chooses: bool) -> tuple[list[tuple[Made, Draft]], str]:
     """The models, the preferred one first, and why."""
     best = made[-1]
     if len(made) == 1:
         return [best], f"{best[0].kind} is the recipe that was asked for or that this machine can run"
-    linear = made[0]
-    big, small = best[0].exact, linear[0].exact
-    on = f"on {best[0].rows:,} validation rows: encoder {big:.1%} exact, linear {small:.1%}"
-    if chooses and small >= big:
-        return [linear, best], f"linear is preferred, for the larger model is no better {on}"
+    linear, rows = made[0], best[0].rows
+    on = f"on {rows:,} validation rows: encoder {best[0].exact:.1%} exact, linear {linear[0].exact:.1%}"
+    if chooses and rows >= ENOUGH_ROWS and linear[0].exact >= best[0].exact:
+        return [linear, best], f"linear is preferred, since the larger model is no better {on}"
     return [best, linear], f"encoder is preferred {on}"
 
 
