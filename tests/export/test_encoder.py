@@ -148,8 +148,8 @@ def test_a_sabotaged_export_is_not_accepted(
     trained, rows = small(base, tmp_path, *PLANS["choice"])
     honest: Callable[..., onnx.ModelProto] = export.build_graph
 
-    def sabotaged(*arguments: Any) -> onnx.ModelProto:
-        model = honest(*arguments)
+    def sabotaged(*arguments: Any, **named: Any) -> onnx.ModelProto:
+        model = honest(*arguments, **named)
         for constant in model.graph.initializer:
             values = numpy_helper.to_array(constant)
             if values.dtype == np.float32 and values.size > 16:

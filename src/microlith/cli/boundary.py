@@ -12,6 +12,8 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C."""
 CRASHED = 70
 """Exit code after an error that Microlith did not foresee."""
+RESUMABLE = frozenset({"train", "demo"})
+"""Commands that go on where they were interrupted."""
 BROKEN_PIPE = 141
 """Exit code when the reader of our output went away, as a shell reports it."""
 
@@ -35,9 +37,8 @@ def run(arguments: Sequence[str]) -> int:
         show_error(error, as_json=as_json, debug=debug)
         return outcome(error)[1]
     except KeyboardInterrupt:
-        sys.stderr.write(
-            "\ninterrupted; what was finished is kept, and the same command goes on from there\n"
-        )
+        resumes = "; the same command goes on from the last checkpoint" if RESUMABLE & set(arguments) else ""
+        sys.stderr.write(f"\ninterrupted{resumes}\n")
         return INTERRUPTED
     except BrokenPipeError:
         _silence_stdout()
@@ -59,6 +60,8 @@ def _dispatch(arguments: list[str]) -> int:
     except typer.TyperException as error:
         error.show() if hasattr(error, "show") else sys.stderr.write(f"error: {error}\n")
         return error.exit_code
+    if code == INTERRUPTED:  # typer has turned Ctrl-C into an exit code
+        raise KeyboardInterrupt
     return code if isinstance(code, int) else 0
 
 

@@ -1,13 +1,13 @@
 """The ONNX graph of a trained encoder, built node by node from its weights.
 
 Building it beats tracing it: the graph is small, the same weights give the same bytes, every matrix can be given the
-precision it needs, and the decisions' heads are folded into one matrix product.
+storage it needs, and the decisions' heads are folded into one matrix product.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,25 +19,20 @@ from microlith.inference.layout import GroupLayout
 from microlith.inference.precision import to_grid
 from microlith.training.encoder_net import NEGATIVE, EncoderNet, GroupHeads
 
-Precision = Literal["float", "stored", "int8"]
-"""float32 weights; int8 weights and float arithmetic; int8 weights and int8 arithmetic (activations rounded as they come)."""
-Part = Literal["attention", "projection", "widen", "narrow"]
-"""Matrices of a layer: query/key/value, attention output, first and second of the feed-forward pair."""
-PARTS: tuple[Part, ...] = ("attention", "projection", "widen", "narrow")
 OPSET, IR_VERSION, MICROSOFT = 20, 10, "com.microsoft"
 Array = npt.NDArray[Any]
 
 
-def build_graph(net: EncoderNet, precision: Mapping[Part, Precision]) -> onnx.ModelProto:
+def build_graph(net: EncoderNet, *, stored: bool) -> onnx.ModelProto:
     """The whole network as one ONNX model.
 
     Args:
         net: A network around a BERT-shaped encoder.
-        precision: How each kind of matrix is stored and multiplied; embeddings are stored as int8 unless all are float.
+        stored: Keep the encoder's matrices as int8 with a scale a channel, unpacked while loading; else as float32.
     """
-    graph = _Graph()
+    graph = _Graph(stored=stored)
     weights = {name: value.detach().cpu().numpy() for name, value in net.encoder.state_dict().items()}
-    states = _encoder(graph, weights, net.encoder.config, precision)
+    states = _encoder(graph, weights, net.encoder.config)
     outputs = [
         output
         for number, heads in enumerate(net.groups)
@@ -59,7 +54,8 @@ def build_graph(net: EncoderNet, precision: Mapping[Part, Precision]) -> onnx.Mo
 class _Graph:
     """Nodes and constants in the order in which they are made."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, stored: bool) -> None:
+        self.stored = stored
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
 
@@ -84,19 +80,15 @@ class _Graph:
             return [value]
         return self.many("Split", value, self.constant(sizes, np.int64), count=len(sizes), axis=-1)
 
-    def linear(self, value: str, weight: Array, bias: Array, precision: Precision) -> str:
+    def linear(self, value: str, weight: Array, bias: Array) -> str:
         """value @ weight.T + bias."""
-        if precision == "float":
-            return self.add("Add", self.add("MatMul", value, self.constant(weight.T)), self.constant(bias))
+        return self.add("Add", self.add("MatMul", value, self._matrix(weight)), self.constant(bias))
+
+    def _matrix(self, weight: Array) -> str:
+        if not self.stored:
+            return self.constant(weight.T)
         integers, scales = to_grid(weight)
-        stored, scale = self.constant(integers.T), self.constant(scales)
-        if precision == "stored":
-            matrix = self.add("DequantizeLinear", stored, scale, axis=1)
-            return self.add("Add", self.add("MatMul", value, matrix), self.constant(bias))
-        zero = self.constant(np.zeros(len(scales), dtype=np.int8))
-        return self.add(
-            "DynamicQuantizeMatMul", value, stored, scale, zero, self.constant(bias), domain=MICROSOFT
-        )
+        return self.add("DequantizeLinear", self.constant(integers.T), self.constant(scales), axis=1)
 
     def output(self, name: str, value: str, shape: list[Any]) -> onnx.ValueInfoProto:
         self.nodes.append(helper.make_node("Identity", [value], [name], name=name))
@@ -106,10 +98,8 @@ class _Graph:
 # --------------------------------------------------------------------------------------------- encoder
 
 
-def _encoder(
-    graph: _Graph, weights: Mapping[str, Array], config: Any, precision: Mapping[Part, Precision]
-) -> str:
-    states = _embeddings(graph, weights, config, stored=any(one != "float" for one in precision.values()))
+def _encoder(graph: _Graph, weights: Mapping[str, Array], config: Any) -> str:
+    states = _embeddings(graph, weights, config)
     mask = graph.add("Cast", "attention_mask", to=TensorProto.INT32)
     for layer in range(config.num_hidden_layers):
         mine = {
@@ -117,13 +107,13 @@ def _encoder(
             for name, value in weights.items()
             if name.startswith(f"encoder.layer.{layer}.")
         }
-        states = _layer(graph, states, mask, mine, config, precision)
+        states = _layer(graph, states, mask, mine, config)
     return states
 
 
-def _embeddings(graph: _Graph, weights: Mapping[str, Array], config: Any, *, stored: bool) -> str:
+def _embeddings(graph: _Graph, weights: Mapping[str, Array], config: Any) -> str:
     table = weights["embeddings.word_embeddings.weight"]
-    if stored:
+    if graph.stored:
         integers, scales = to_grid(table)
         rows = graph.add(
             "Cast", graph.add("Gather", graph.constant(integers), "input_ids"), to=TensorProto.FLOAT
@@ -146,14 +136,13 @@ def _layer(
     mask: str,
     weights: Mapping[str, Array],
     config: Any,
-    precision: Mapping[Part, Precision],
 ) -> str:
     own = "attention.self."
     joined = [
         np.concatenate([weights[f"{own}{name}.{kind}"] for name in ("query", "key", "value")])
         for kind in ("weight", "bias")
     ]
-    mixed = graph.linear(states, joined[0], joined[1], precision["attention"])
+    mixed = graph.linear(states, joined[0], joined[1])
     query, key, value = graph.many("Split", mixed, count=3, axis=-1, num_outputs=3)
     attended = graph.add(
         "MultiHeadAttention",
@@ -165,15 +154,15 @@ def _layer(
         domain=MICROSOFT,
         num_heads=config.num_attention_heads,
     )
-    out = _linear(graph, attended, weights, "attention.output.dense", precision["projection"])
+    out = _linear(graph, attended, weights, "attention.output.dense")
     states = _norm(graph, graph.add("Add", out, states), weights, "attention.output.LayerNorm", config)
-    wide = graph.add("Gelu", _linear(graph, states, weights, "intermediate.dense", precision["widen"]))
-    out = _linear(graph, wide, weights, "output.dense", precision["narrow"])
+    wide = graph.add("Gelu", _linear(graph, states, weights, "intermediate.dense"))
+    out = _linear(graph, wide, weights, "output.dense")
     return _norm(graph, graph.add("Add", out, states), weights, "output.LayerNorm", config)
 
 
-def _linear(graph: _Graph, value: str, weights: Mapping[str, Array], name: str, precision: Precision) -> str:
-    return graph.linear(value, weights[f"{name}.weight"], weights[f"{name}.bias"], precision)
+def _linear(graph: _Graph, value: str, weights: Mapping[str, Array], name: str) -> str:
+    return graph.linear(value, weights[f"{name}.weight"], weights[f"{name}.bias"])
 
 
 def _norm(graph: _Graph, value: str, weights: Mapping[str, Array], name: str, config: Any) -> str:

@@ -34,12 +34,10 @@ class ParityReport:
     """What the proof found."""
 
     rows_total: int
-    precision: str
-    """How the weights are stored and multiplied."""
     float_changed: int
     """Answers of the float export that differ; must be 0."""
     changed: int
-    """Answers of the quick export that differ."""
+    """Answers of the int8 file that differ."""
     allowance: float
     confidence_shift: float
     """Mean absolute change of a decision's probability, 0-1."""
@@ -49,7 +47,6 @@ class ParityReport:
     loss_p_value: float
     """One-sided exact McNemar: how likely a loss of exactness like this is by chance."""
     rows: tuple[ChangedRow, ...]
-    tried: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -65,7 +62,7 @@ class ParityReport:
     def summary(self) -> str:
         """The proof in a line."""
         return (
-            f"{self.precision}: {self.changed} of {self.rows_total} answers changed (float export {self.float_changed}), "
+            f"{self.changed} of {self.rows_total} answers changed (float export {self.float_changed}), "
             f"allowed {self.allowance:.1%}; exact {self.exact_trained} -> {self.exact_exported}; "
             f"probabilities moved by {self.confidence_shift:.4f}"
         )
@@ -95,16 +92,15 @@ def runtime_answers(folder: Path, file: str, examples: Sequence[Example]) -> Tho
 
 def compare_answers(
     examples: Sequence[Example], reference: Thoughts, exact: Thoughts, quick: Thoughts,
-    *, precision: str, allowance: float, confidence_bound: float,
+    *, allowance: float, confidence_bound: float,
 ) -> ParityReport:  # fmt: skip
-    """Hold the float export and the quick one against the network's answers.
+    """Hold the float export and the int8 file against the network's answers.
 
     Args:
         examples: The rows, with their right answers.
         reference: The network's answers.
         exact: Those of the float export.
-        quick: Those of the export that is to be registered.
-        precision: Name of the quick export's precision.
+        quick: Those of the int8 file, which is to be registered.
         allowance: Share of answers that may change, 0-1.
         confidence_bound: Mean absolute change of a probability that is allowed, 0-1.
     """
@@ -126,7 +122,7 @@ def compare_answers(
         for index in dict.fromkeys([*off, *changed])
     )
     return ParityReport(
-        rows_total=len(examples), precision=precision, float_changed=len(off), changed=len(changed),
+        rows_total=len(examples), float_changed=len(off), changed=len(changed),
         allowance=allowance, confidence_shift=_shift(reference, quick), confidence_bound=confidence_bound,
         exact_trained=sum(before), exact_exported=sum(after), loss_p_value=_loss_p_value(lost, won), rows=rows,
     )  # fmt: skip

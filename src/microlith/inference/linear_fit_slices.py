@@ -28,7 +28,7 @@ MOST_CANDIDATES = 400
 """A row with more candidates teaches nothing about lists."""
 MOST_COVERS = 6000
 """Rows that lists are learnt from."""
-BLOCK = 400
+BLOCK = 1500
 """Rows of lists that are summed over at once: enough to be fast, few enough to stay in the cache."""
 PENALTY = 0.3
 """PENALTY / 2 * |w|^2 is added to the summed loss."""

@@ -126,7 +126,7 @@ def make_encoder(
     yield StageDone(stage="calibrate", detail=detail, seconds=time.monotonic() - begun)
     return Made(
         kind="encoder", exact=exact, rows=len(dataset.validation), base=_base(trained.base), parity=_parity(report),
-        settings={**asdict(trained.settings), "precision_exported": report.precision},
+        settings=asdict(trained.settings),
     )  # fmt: skip
 
 
