@@ -149,7 +149,9 @@ def test_a_refusal_does_not_show_a_secret() -> None:
     assert prediction.refusal == "password: the secret value does not stand in the request"
 
 
-@pytest.mark.parametrize(("given_confidence", "expected"), [(1.7, 1.0), (-0.2, 0.0), (0.4, 0.4)])
+@pytest.mark.parametrize(
+    ("given_confidence", "expected"), [(1.7, 1.0), (-0.2, 0.0), (0.4, 0.4), (float("nan"), 0.0)]
+)
 def test_confidence_is_held_to_its_bounds(given_confidence: float, expected: float) -> None:
     check = AnswerCheck(COMPILED["mood"], "m")
     prediction = check.prediction(

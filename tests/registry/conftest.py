@@ -24,7 +24,7 @@ FACTS = CardFacts(
     libraries={"numpy": "2.0.0"},
     metrics={"exact": Metric(value=0.97, n=50, low=0.9, high=0.99), "recall": Metric(value=None, n=0)},
     parity=Parity(
-        rows=100, different=0, allowed=0.005, largest_confidence_gap=0.01, exact_before=0.97, exact_after=0.97
+        rows=100, different=0, allowed=0.005, confidence_shift=0.01, exact_before=0.97, exact_after=0.97
     ),
     settings={"size": 3, "lr": 0.1, "bf16": True, "note": None},
 )

@@ -122,7 +122,7 @@ def _show_card(card: Card, folder: str) -> None:
         ("libraries", ", ".join(f"{name} {version}" for name, version in card.libraries.items())),
     ]  # fmt: skip
     if card.parity is not None:
-        gap = f"confidences within {card.parity.largest_confidence_gap:.3f}"
+        gap = f"probabilities moved by {card.parity.confidence_shift:.4f}"
         facts.append(
             (
                 "parity",

@@ -26,12 +26,12 @@ ATTEMPTS = 4
 class Augmentation:
     """How much is made of each written row."""
 
-    refill: int = 8
+    refill: int = 4
     """Copies of each row, its values resampled; rows without values are repeated, so that classes keep their
     shares. 0 for none. Tasks that copy no values get no copies, only noise."""
-    compose_share: float = 0.1
+    compose_share: float = 0.06
     """Composed rows for each row of the result of `refill`, 0-1; only where the plan has a sequence."""
-    noise_share: float = 0.3
+    noise_share: float = 0.05
     """Share of made rows that get noise, 0-1; for tasks that copy no values: noisy rows for each written row."""
 
     def __post_init__(self) -> None:

@@ -6,6 +6,7 @@ becomes a refusal and never reaches a caller.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -67,7 +68,7 @@ class AnswerCheck:
             problems = self._validator.problems(output)
             if problems:
                 return self.refusal(f"the answer does not fit the schema: {problems[0]}")
-            sure = min(max(float(confidence), 0.0), 1.0)
+            sure = _share(confidence)
             fields = fields_of(self.plan, output, request, confidences=confidences, default=sure, spans=spans)
         except (MicrolithError, RecursionError, TypeError, ValueError, OverflowError) as error:
             return self.refusal(str(error))
@@ -127,8 +128,8 @@ def fields_of(
             used = taken.setdefault(owner, [])
             span = _range(path, value, slot, request, (spans or {}).get(path), used)
             used.append(span)
-        sure = min(max(float((confidences or {}).get(path, default)), 0.0), 1.0)
-        fields.append(FieldPrediction(path=path, value=value, confidence=sure, span=span))
+        sure = (confidences or {}).get(path, default)
+        fields.append(FieldPrediction(path=path, value=value, confidence=_share(sure), span=span))
     return tuple(fields)
 
 
@@ -172,8 +173,6 @@ def decision_facts(
         grounding: The request they were taken on.
         output: The answer that was written from them.
     """
-    import math
-
     confidences: dict[str, float] = {}
     spans: dict[str, Range] = {}
     groups = {group.path: group for group in plan.groups}
@@ -191,6 +190,11 @@ def decision_facts(
         confidences.update(dict.fromkeys(places, min(math.exp(decided.log_probability), 1.0)))
         spans.update(zip(places, map(grounding.span, decided.candidates), strict=False))
     return confidences, spans
+
+
+def _share(value: float) -> float:
+    """`value` held to 0-1; what is no number is no confidence."""
+    return 0.0 if math.isnan(value) else min(max(float(value), 0.0), 1.0)
 
 
 # --------------------------------------------------------------------------------------------- paths

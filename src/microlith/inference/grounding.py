@@ -9,7 +9,7 @@ another. It is offered to a slot only if it satisfies the slot's format.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -19,6 +19,7 @@ import numpy.typing as npt
 from microlith.task.formats import FORMATS
 from microlith.task.plan import Plan, Slot, Span
 
+Integers = npt.NDArray[np.int32]
 _PIECE = re.compile(r"\d+(?=[^\W\d_]{1,3}(?![^\W_]))|[^\W_]+|[^\s\w]|_")
 _LONG_WORD = 24
 """Pieces of one word beyond which only slices that touch an end of the word are candidates."""
@@ -147,69 +148,185 @@ def cut(request: str, atoms: tuple[str, ...], limit: int) -> tuple[list[str], li
 def ground(request: str, spec: GroundingSpec) -> Grounding:
     """Cut `request` and list its candidates. An empty request has no pieces and no candidates."""
     shown, starts, ends = cut(request, spec.atoms, spec.max_pieces)
-    pairs = _pairs(starts, ends, spec) if spec.formats else []
+    pairs = _pairs(starts, ends, spec) if spec.formats else np.zeros((0, 2), dtype=np.int32)
     features, allowed = _describe(request, starts, ends, pairs, spec)
     return Grounding(
         request=request,
         shown=tuple(shown),
         starts=np.asarray(starts, dtype=np.int32),
         ends=np.asarray(ends, dtype=np.int32),
-        candidates=np.asarray(pairs, dtype=np.int32).reshape(-1, 2),
+        candidates=pairs,
         features=features,
         allowed=allowed,
     )
 
 
-def _pairs(starts: list[int], ends: list[int], spec: GroundingSpec) -> list[tuple[int, int]]:
-    """First and last piece of every candidate."""
+def _pairs(starts: list[int], ends: list[int], spec: GroundingSpec) -> Integers:
+    """(candidates, 2) first and last piece of every candidate."""
     count = len(starts)
-    word = [0] * count
-    for index in range(1, count):
-        word[index] = word[index - 1] + (starts[index] > ends[index - 1])
-    heads = [index for index in range(count) if index == 0 or word[index] != word[index - 1]]
+    heads = [index for index in range(count) if index == 0 or starts[index] > ends[index - 1]]
     heads.append(count)
+    lengths = [heads[word + 1] - heads[word] for word in range(len(heads) - 1)]
+    stops: list[int] = []
+    for word, length in enumerate(lengths):
+        stops += [heads[min(word + spec.max_words, len(lengths))]] * length
+    if max(lengths, default=0) > _LONG_WORD:
+        return _pairs_of_long_words(heads, stops)
+    first = np.arange(count, dtype=np.int32)
+    widths = np.asarray(stops, dtype=np.int32) - first
+    firsts = np.repeat(first, widths)
+    skipped = np.repeat(np.cumsum(widths) - widths, widths)
+    lasts = np.arange(len(firsts)) - skipped + firsts
+    return np.stack([firsts, lasts], axis=1).astype(np.int32)
+
+
+def _pairs_of_long_words(heads: list[int], stops: list[int]) -> Integers:
+    """As `_pairs`, without the slices inside a long word that touch neither of its ends."""
+    word = [number for number in range(len(heads) - 1) for _ in range(heads[number], heads[number + 1])]
     pairs: list[tuple[int, int]] = []
-    for first in range(count):
+    for first, stop in enumerate(stops):
         here = word[first]
-        stop = heads[min(here + spec.max_words, len(heads) - 1)]
-        long = heads[here + 1] - heads[here] > _LONG_WORD
-        for last in range(first, stop):
-            if long and first > heads[here] + 2 and last + 1 < heads[word[last] + 1] - 2:
-                continue
-            pairs.append((first, last))
-    return pairs
+        inner = heads[here + 1] - heads[here] > _LONG_WORD and first > heads[here] + 2
+        pairs += [
+            (first, last) for last in range(first, stop) if not inner or last + 1 >= heads[word[last] + 1] - 2
+        ]
+    return np.asarray(pairs, dtype=np.int32).reshape(-1, 2)
+
+
+# ------------------------------------------------------------------------------------ what a candidate looks like
+
+_COLUMN = {name: 1 << column for column, name in enumerate(FEATURES)}
+_BEFORE_BLANK, _AFTER_BLANK = _COLUMN["blank or edge before"], _COLUMN["blank or edge after"]
+_WHOLE, _TWICE, _LONG = _COLUMN["whole words"], _COLUMN["stands twice"], _COLUMN["very long"]
+_UPPER, _DIGIT, _SIGN = _COLUMN["has upper case"], _COLUMN["has digit"], _COLUMN["has other sign"]
+_DOT, _BLANK = _COLUMN["has dot"], _COLUMN["several words"]
+_STARTS, _ENDS = _COLUMN["starts with punctuation"], _COLUMN["ends in punctuation"]
+_SLASH, _NEW_LINE, _TAB, _SPACED = (1 << bit for bit in range(len(FEATURES), len(FEATURES) + 4))
+"""Beyond the features: a sign of a path, a line break, a tab, a blank of any kind."""
+_SHIFTS = np.arange(len(FEATURES), dtype=np.int32)
+
+
+def _beside(marks: frozenset[str], mark: str, separators: str, separator: str) -> dict[str, int]:
+    found = dict.fromkeys(marks, _COLUMN[mark])
+    for sign in separators:
+        found[sign] = found.get(sign, 0) | _COLUMN[separator]
+    return found
+
+
+_BEFORE = _beside(_OPENING, "opening mark before", "=:,;/|>", "separator before")
+_AFTER = _beside(_CLOSING, "closing mark after", ".,;:!?/|", "separator after")
 
 
 def _describe(
-    request: str, starts: list[int], ends: list[int], pairs: list[tuple[int, int]], spec: GroundingSpec
+    request: str, starts: list[int], ends: list[int], pairs: Integers, spec: GroundingSpec
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    features = np.zeros((len(pairs), len(FEATURES)), dtype=np.float32)
-    allowed = np.zeros((len(pairs), len(spec.formats)), dtype=np.bool_)
-    size = len(request)
-    for row, (first, last) in enumerate(pairs):
-        begin, end = starts[first], ends[last]
-        text = request[begin:end]
-        blank_before = begin == 0 or request[begin - 1].isspace()
-        blank_after = end == size or request[end].isspace()
-        features[row] = (
-            blank_before and blank_after, blank_before, blank_after,
-            not blank_before and request[begin - 1] in _OPENING, not blank_after and request[end] in _CLOSING,
-            *_look(text), request.count(text) > 1, " " in text, end - begin > 24,
-            not blank_before and request[begin - 1] in "=:,;/|>", not blank_after and request[end] in ".,;:!?/|",
-        )  # fmt: skip
-        allowed[row] = _formats_of(text, spec.formats)
-    return features, allowed
+    """Features and formats of every candidate, put together from its pieces, its gaps and its two edges."""
+    first, last = pairs[:, 0].tolist(), pairs[:, 1].tolist()
+    looks = _looks(request, starts, ends, first, last)
+    bits = (np.asarray(looks, dtype=np.int32)[:, None] >> _SHIFTS) & 1
+    texts = [request[starts[begin] : ends[end]] for begin, end in zip(first, last, strict=True)]
+    several = _several_words(tuple(spec.formats))
+    rows = [
+        several(text, look) if look & _SPACED else _formats_of(text, spec.formats)
+        for text, look in zip(texts, looks, strict=True)
+    ]
+    allowed = np.frombuffer(b"".join(rows), dtype=np.bool_).reshape(len(texts), len(spec.formats))
+    return bits.astype(np.float32), allowed
 
 
-@lru_cache(maxsize=65536)
-def _look(text: str) -> tuple[bool, ...]:
+def _looks(request: str, starts: list[int], ends: list[int], first: list[int], last: list[int]) -> list[int]:
+    """Bits of every candidate, which come in the order of their first piece and grow from it."""
+    pieces = [_piece(request[start:end]) for start, end in zip(starts, ends, strict=True)]
+    gaps = [0, *(_gap(request[end:start]) for end, start in zip(ends, starts[1:], strict=False))]
+    before = [_edge(request[start - 1 : start], _BEFORE, _BEFORE_BLANK) for start in starts]
+    after = [_edge(request[end : end + 1], _AFTER, _AFTER_BLANK) for end in ends]
+    whole = _BEFORE_BLANK | _AFTER_BLANK
+    looks: list[int] = []
+    now, reached, held, twice = -1, -1, 0, True
+    for begin, end in zip(first, last, strict=True):
+        if begin != now:
+            now, reached, twice = begin, begin, True
+            held = pieces[begin]
+        while reached < end:
+            reached += 1
+            held |= gaps[reached] | pieces[reached]
+        start, stop = starts[begin], ends[end]
+        twice = twice and request.count(request[start:stop]) > 1  # nor does then any longer slice from here
+        edges = before[begin] | after[end]
+        look = (held & ~(_STARTS | _ENDS)) | edges | (pieces[begin] & _STARTS) | (pieces[end] & _ENDS)
+        looks.append(look | _TWICE * twice | _LONG * (stop - start > 24) | _WHOLE * (edges & whole == whole))
+    return looks
+
+
+@lru_cache(maxsize=16384)
+def _piece(text: str) -> int:
+    """Bits of one piece; it holds no blank."""
     return (
-        not text[-1].isalnum(), not text[0].isalnum(), not text.islower() and text.lower() != text,
-        any(map(str.isdigit, text)), not text.replace(" ", "").isalnum(), "." in text,
-    )  # fmt: skip
+        _UPPER * (text.lower() != text)
+        | _DIGIT * any(map(str.isdigit, text))
+        | _SIGN * (not text.isalnum())
+        | _DOT * ("." in text)
+        | _ENDS * (not text[-1].isalnum())
+        | _STARTS * (not text[0].isalnum())
+        | _SLASH * any(sign in text for sign in _REQUIRED["path"])
+    )
 
 
-@lru_cache(maxsize=65536)
-def _formats_of(text: str, formats: tuple[str, ...]) -> tuple[bool, ...]:
-    blank = any(map(str.isspace, text))
-    return tuple((FORMATS[name].words or not blank) and FORMATS[name].check(text) for name in formats)
+def _gap(text: str) -> int:
+    """Bits of what stands between two pieces: nothing, or blanks."""
+    if not text:
+        return 0
+    if text == " ":
+        return _BLANK | _SPACED
+    odd = _SIGN * (text.strip(" ") != "")
+    return _SPACED | odd | _BLANK * (" " in text) | _NEW_LINE * ("\n" in text) | _TAB * ("\t" in text)
+
+
+def _edge(sign: str, table: dict[str, int], blank: int) -> int:
+    return table.get(sign, 0) if sign and not sign.isspace() else blank
+
+
+# --------------------------------------------------------------------------------------- what a candidate may fill
+
+_REQUIRED = {
+    "ipv4": ".", "ipv6": ":", "ip": ".:", "cidr": "/", "ip-or-cidr": ".:", "email": "@", "mac": ":-", "url": ":",
+    "date": ".-/", "path": "/\\~",
+}  # fmt: skip
+"""Signs of which a value of the format holds at least one: the check of a slice without them is spared."""
+_ADDRESSES = frozenset({"ipv4", "ipv6", "ip", "cidr", "ip-or-cidr"})
+_ADDRESS = re.compile(r"[0-9A-Fa-f.:/]+")
+_ANY_WORDS = {"text": (0, 0), "name": (80, _NEW_LINE), "password": (128, _NEW_LINE | _TAB)}
+"""Formats that several words always satisfy, but for their length (0: any) and what stands between the words."""
+
+
+@lru_cache(maxsize=16384)
+def _formats_of(text: str, formats: tuple[str, ...]) -> bytes:
+    """One byte a format, 1 where `text`, which holds no blank, satisfies it."""
+    address = _ADDRESS.fullmatch(text) is not None
+    return bytes(
+        (name not in _REQUIRED or any(sign in text for sign in _REQUIRED[name]))
+        and (address or name not in _ADDRESSES)
+        and FORMATS[name].check(text)
+        for name in formats
+    )
+
+
+@lru_cache(maxsize=64)
+def _several_words(formats: tuple[str, ...]) -> Callable[[str, int], bytes]:
+    """As `_formats_of` for a slice with blanks, of which the bits are known already."""
+    plain = [(formats.index(name), *_ANY_WORDS[name]) for name in formats if name in _ANY_WORDS]
+    checked = [
+        (column, FORMATS[name].check, _SLASH if name == "path" else _SPACED)
+        for column, name in enumerate(formats)
+        if FORMATS[name].words and name not in _ANY_WORDS
+    ]
+
+    def found(text: str, look: int) -> bytes:
+        row = bytearray(len(formats))
+        for column, longest, barred in plain:
+            row[column] = not look & barred and (not longest or len(text) <= longest)
+        for column, check, needed in checked:
+            row[column] = look & needed != 0 and check(text)
+        return bytes(row)
+
+    return found

@@ -20,8 +20,10 @@ from microlith.inference.linear_text import TextVocabulary, fit_vocabulary
 from microlith.task.plan import Group, Json, Plan, Reading
 from microlith.task.reading import read
 
-MOST_ROWS = 12_000
-"""Rows that are learnt from; where there are more, the ones a person wrote come first."""
+MOST_ROWS = 16_000
+"""Rows that choices and counts are learnt from; where there are more, the ones a person wrote come first."""
+MOST_SLICE_ROWS = 6_000
+"""The same for slices, which take longer."""
 LARGEST = 60_000
 """Most text features."""
 MANY_ROWS = 300
@@ -41,19 +43,19 @@ def fit(plan: Plan, examples: Sequence[Example], seed: int) -> LinearWeights:
     """Learn all weights; see `microlith.inference.linear.fit_linear`."""
     _demand(plan, examples)
     rng = random.Random(seed)
-    chosen = _chosen(examples, rng)
+    chosen = _chosen(examples, MOST_ROWS, rng)
     readings = [_read(plan, example) for example in chosen]
     spec = spec_of(plan, values_of(plan, readings))
     rows = [
-        Row(example=example, reading=reading, grounding=ground(example.input, spec))
-        for example, reading in zip(chosen, readings, strict=True)
+        Row(example=example, reading=_read(plan, example), grounding=ground(example.input, spec))
+        for example in (_chosen(chosen, MOST_SLICE_ROWS, rng) if spec.formats else ())
     ]
-    rarest = 2 if len(rows) >= MANY_ROWS else 1
+    rarest = 2 if len(chosen) >= MANY_ROWS else 1
     placed = any(group.max_count > 1 for group in plan.groups)
     text = fit_vocabulary(
         [example.input for example in chosen], rarest=rarest, largest=LARGEST, placed=placed
     )
-    heads = _TextHeads(text, rows)
+    heads = _TextHeads(text, chosen, readings)
     slices = SliceLearner(plan, spec, rows, rng, rarest=rarest)
     groups = [
         GroupWeights(
@@ -88,13 +90,13 @@ def _demand(plan: Plan, examples: Sequence[Example]) -> None:
         )
 
 
-def _chosen(examples: Sequence[Example], rng: random.Random) -> list[Example]:
-    """At most `MOST_ROWS` of the examples, in their order."""
-    if len(examples) <= MOST_ROWS:
+def _chosen(examples: Sequence[Example], most: int, rng: random.Random) -> list[Example]:
+    """At most `most` of the examples, in their order."""
+    if len(examples) <= most:
         return list(examples)
     shuffled = rng.sample(range(len(examples)), len(examples))
     shuffled.sort(key=lambda index: bool(examples[index].parents))
-    return [examples[index] for index in sorted(shuffled[:MOST_ROWS])]
+    return [examples[index] for index in sorted(shuffled[:most])]
 
 
 def _read(plan: Plan, example: Example) -> Reading:
@@ -107,18 +109,20 @@ def _read(plan: Plan, example: Example) -> Reading:
 class _TextHeads:
     """Learns choices and counts from whole requests."""
 
-    def __init__(self, text: TextVocabulary, rows: Sequence[Row]) -> None:
+    def __init__(
+        self, text: TextVocabulary, examples: Sequence[Example], readings: Sequence[Reading]
+    ) -> None:
         from scipy.sparse import csr_matrix
 
-        self.rows = rows
-        vectors = [text.vector(row.example.input) for row in rows]
+        self.readings = readings
+        vectors = [text.vector(example.input) for example in examples]
         starts = np.cumsum([0] + [len(columns) + 1 for columns, _ in vectors])
         columns = np.concatenate([part for columns, _ in vectors for part in (columns, [len(text.columns)])])
         values = np.concatenate([part for _, values in vectors for part in (values, [1.0])]).astype(
             np.float32
         )
-        self.matrix = csr_matrix((values, columns, starts), shape=(len(rows), len(text.columns) + 1))
-        self.weights = np.array([row.example.weight for row in rows], dtype=np.float32)
+        self.matrix = csr_matrix((values, columns, starts), shape=(len(vectors), len(text.columns) + 1))
+        self.weights = np.array([example.weight for example in examples], dtype=np.float32)
 
     def choice(self, group: Group, heads: GroupLayout) -> Floats:
         """(text features + 1, steps * choice columns)."""
@@ -149,7 +153,7 @@ class _TextHeads:
         return self._head(counts, heads.counts)
 
     def _steps(self, group: Group) -> list[list[dict[str, Json]]]:
-        return [row.reading.get(group.path, []) for row in self.rows]
+        return [reading.get(group.path, []) for reading in self.readings]
 
     def _head(self, targets: Targets, options: int) -> Floats:
         """(text features + 1, options) weights of one head; the last row is the bias."""

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from microlith.data.example import Example
 from microlith.inference.grounding import Grounding, GroundingSpec
-from microlith.inference.layout import GroupLayout
+from microlith.inference.layout import GroupLayout, layout_of
 from microlith.inference.linear_descent import Floats, Loss, minimise
 from microlith.inference.linear_fit_lists import Covers, fit_lists
 from microlith.inference.linear_slices import SliceReader
@@ -24,11 +24,11 @@ LARGEST = 120_000
 """Most slice features."""
 NEGATIVES = 30
 """Wrong slices of a row that are looked at for single slots; their weight makes up for the others."""
+ALL = 1_000_000
+"""For lists every slice is looked at, since a cover is judged against all others."""
 MOST_CANDIDATES = 400
 """A row with more candidates teaches nothing about lists."""
-MOST_COVERS = 6000
-"""Rows that lists are learnt from."""
-BLOCK = 1500
+BLOCK = 1000
 """Rows of lists that are summed over at once: enough to be fast, few enough to stay in the cache."""
 PENALTY = 0.3
 """PENALTY / 2 * |w|^2 is added to the summed loss."""
@@ -86,13 +86,8 @@ class SliceLearner:
         self.plan, self.spec = plan, spec
         self.rows = rows if spec.formats else []
         self.readers = [SliceReader(row.grounding) for row in self.rows]
-        lists = any(
-            slot.max_items is not None
-            for group in plan.groups
-            for slot in group.slots.values()
-            if slot.kind == "span"
-        )
-        self.sampled, self.odds = self._sample(rng, 10_000 if lists else NEGATIVES)
+        lists = any(heads.lists for heads in layout_of(plan).groups)
+        self.sampled, self.odds = self._sample(rng, ALL if lists else NEGATIVES)
         self._texts = [
             [row.grounding.text(c) for c in chosen]
             for row, chosen in zip(self.rows, self.sampled, strict=True)
@@ -242,7 +237,7 @@ class SliceLearner:
         formats = [self._format(group.slots[key]) for key in heads.lists]
         learnable = (
             (step, chosen)
-            for step in islice(self._list_steps(group), MOST_COVERS)
+            for step in self._list_steps(group)
             if (chosen := self._cover(step, heads.lists, formats)) is not None
         )
         while block := list(islice(learnable, BLOCK)):

@@ -72,8 +72,8 @@ class Parity:
     """Answers that differ."""
     allowed: float
     """Largest share of different answers, 0-1, under which it may be registered."""
-    largest_confidence_gap: float
-    """Largest difference of the confidence of one answer, 0-1."""
+    confidence_shift: float
+    """Mean absolute change of a decision's probability, 0-1."""
     exact_before: float
     """Share of right answers of the trained model, 0-1."""
     exact_after: float

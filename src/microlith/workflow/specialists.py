@@ -159,6 +159,6 @@ def _parity(report: ParityReport) -> Parity:
     rows = max(report.rows_total, 1)
     return Parity(
         rows=report.rows_total, different=report.changed, allowed=report.allowance,
-        largest_confidence_gap=report.confidence_shift, exact_before=report.exact_trained / rows,
+        confidence_shift=report.confidence_shift, exact_before=report.exact_trained / rows,
         exact_after=report.exact_exported / rows,
     )  # fmt: skip
