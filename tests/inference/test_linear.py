@@ -118,7 +118,7 @@ def test_required_text_is_an_error() -> None:
 
 
 def test_a_row_that_does_not_fit_is_named(gate: Toy) -> None:
-    with pytest.raises(DataError, match="has"):
+    with pytest.raises(DataError, match=r"rows\.jsonl:7: the answer does not fit the schema"):
         fit_linear(gate.plan, [Example(input="a", output={"action": "dance"}, source="rows.jsonl:7")])
 
 

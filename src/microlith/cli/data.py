@@ -296,11 +296,14 @@ def export(
     ],
     row_format: RowFormatName = "native",
     refill: Annotated[
-        int,
+        int | None,
         typer.Option(
-            "--refill", metavar="N", min=0, help="Made copies of each row; 0 for the written rows only."
+            "--refill",
+            metavar="N",
+            min=0,
+            help="Made copies of each row, 0 for the written rows only; default: as training does.",
         ),
-    ] = 8,
+    ] = None,
     validation: ValidationShare = 0.1,
     seed: Seed = 0,
     as_json: AsJson = False,
@@ -315,7 +318,7 @@ def export(
     _write(dataset, task, output, row_format, as_json=as_json)
 
 
-def _dataset(name: str, *, seed: int, validation: float, refill: int, as_json: bool) -> Dataset:
+def _dataset(name: str, *, seed: int, validation: float, refill: int | None, as_json: bool) -> Dataset:
     from microlith.cli.progress import follow
     from microlith.task import load_task
     from microlith.workflow.data import split_rows

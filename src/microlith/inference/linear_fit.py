@@ -102,8 +102,8 @@ def _chosen(examples: Sequence[Example], most: int, rng: random.Random) -> list[
 def _read(plan: Plan, example: Example) -> Reading:
     try:
         return read(plan, example.output)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DataError("the answer does not fit the schema", place=example.source) from error
+    except (DataError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"the answer does not fit the schema: {error}", place=example.source) from error
 
 
 class _TextHeads:

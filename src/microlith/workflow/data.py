@@ -211,13 +211,22 @@ def export_rows(dataset: Dataset, folder: Path, row_format: str, *, instruction:
 
 
 def split_rows(
-    task: Task, *, seed: int, validation_share: float, refill: int
+    task: Task, *, seed: int, validation_share: float, refill: int | None
 ) -> Generator[Event, None, Dataset]:
-    """A task's dataset, made as training makes it; `refill` 0 leaves only the written rows."""
+    """A task's dataset, made as training makes it.
+
+    Args:
+        task: The task.
+        seed: Fixes every random choice.
+        validation_share: Share of the written rows for validation, above 0 and below 1.
+        refill: Made copies of each row; 0 leaves only the written rows, None does as training does.
+    """
     from microlith.data.dataset import build_dataset
 
-    more: dict[str, Any] = {} if refill else {"compose_share": 0.0, "noise_share": 0.0}
-    return build_dataset(task, seed=seed, validation_share=validation_share, refill=refill, **more)
+    more: dict[str, Any] = {} if refill is None else {"refill": refill}
+    if refill == 0:
+        more |= {"compose_share": 0.0, "noise_share": 0.0}
+    return build_dataset(task, seed=seed, validation_share=validation_share, **more)
 
 
 def resampled(task: Task, output: Path, *, count: int, seed: int) -> Generator[Event, None, dict[str, Any]]:

@@ -31,8 +31,7 @@ FLAGS = {
 LIBRARIES = ("pydantic", "typer", "rich", "numpy", "onnxruntime", "tokenizers", "jsonschema")
 EXTRAS: Mapping[str, Mapping[str, str]] = {
     "train": {
-        "torch": "torch", "transformers": "transformers", "onnx": "onnx", "onnxscript": "onnxscript",
-        "scikit-learn": "sklearn", "scipy": "scipy", "datasketch": "datasketch",
+        "torch": "torch", "transformers": "transformers", "onnx": "onnx", "scipy": "scipy", "datasketch": "datasketch",
     },
     "teacher": {"openai": "openai"},
 }  # fmt: skip

@@ -97,9 +97,8 @@ def resolve_order(task: Task, order: Order) -> Resolved:
 
 
 def _kind(wanted: str) -> Literal["encoder", "linear"]:
-    missing = [name for name in ("sklearn", "scipy") if find_spec(name) is None]
-    if missing:
-        raise MissingExtra(f"training needs {', '.join(missing)}", mend='pip install "microlith[train]"')
+    if find_spec("scipy") is None:
+        raise MissingExtra("training needs scipy", mend='pip install "microlith[train]"')
     if wanted == "linear":
         return "linear"
     missing = [name for name in ("torch", "transformers", "onnx") if find_spec(name) is None]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from microlith.registry import Artifact, CardFacts, Draft, Metric, OpenRun
 
 Result = TypeVar("Result")
-LIBRARIES = ("torch", "transformers", "onnx", "onnxruntime", "tokenizers", "scikit-learn", "scipy", "numpy")
+LIBRARIES = ("torch", "transformers", "onnx", "onnxruntime", "tokenizers", "scipy", "numpy")
 ENOUGH_ROWS = 100
 """On fewer validation rows a tie does not speak for the smaller model, since pretraining knows wordings no row has."""
 CHECKPOINTS = "checkpoint*"
