@@ -24,9 +24,9 @@ REQUESTS = {
         "why is my dns so slow today?",
     ),
     "cli-intent": (
-        "/help", "what does a mutex do?", "write a function that reverses a string",
-        "rename every *.jpeg in ./photos to .jpg, then commit", "how to fix memory leaks in Node.js applications?",
-        "set up a REST API with login and tests", "/model list", "explain this regex: ^a.+z$",
+        "/theme solarized", "what does a mutex do?", "write a function that reverses a string",
+        "rename every *.jpeg in ./photos to .jpg, then commit", "why does my Node.js server eat more memory every day?",
+        "set up a REST API with login and tests", "/context clear", "explain this regex: ^a.+z$",
         "move the helpers out of app.py and update the imports", "thanks!",
     ),
     "reasoning-mode": (
@@ -64,7 +64,7 @@ def demo(
       microlith demo --task cli-intent
     """
     from microlith.cli.progress import follow
-    from microlith.cli.terminal import say
+    from microlith.cli.terminal import counted, say
     from microlith.cli.train import show_trained
     from microlith.errors import UsageError
     from microlith.task import load_task
@@ -77,7 +77,9 @@ def demo(
     loaded = load_task(task)
     if not as_json:
         say(f"{task}: {loaded.schema.value.get('description', '')}", style="bold")
-        say(f"{len(loaded.plan.decisions)} decisions, {len(loaded.train_files)} files of rows\n")
+        say(
+            f"{counted(len(loaded.plan.decisions), 'decision')}, {counted(len(loaded.train_files), 'file')} of rows\n"
+        )
     trained = follow(train(loaded, Order(seed=seed, fresh=fresh)), as_json=as_json)
     if as_json:
         _ask_json(trained.to_json(), task, REQUESTS[task])

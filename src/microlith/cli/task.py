@@ -89,7 +89,7 @@ def _lint_tables(
     from rich.text import Text
 
     from microlith.cli.tables import show_table
-    from microlith.cli.terminal import say
+    from microlith.cli.terminal import counted, say
 
     if not brief:
         rows = [
@@ -110,7 +110,7 @@ def _lint_tables(
     )
     if plan is not None:
         say()
-        show_table(("path", "decision", ""), plan.decisions, title=f"{len(plan.decisions)} decisions")
+        show_table(("path", "decision", ""), plan.decisions, title=counted(len(plan.decisions), "decision"))
         beyond = plan.beyond_encoder()
         if beyond:
             say(

@@ -60,6 +60,11 @@ def say(text: str = "", *, style: str | None = None) -> None:
     out().print(text, style=style, markup=False, soft_wrap=True)
 
 
+def counted(number: int, word: str) -> str:
+    """`1 row`, `2 rows`."""
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
 def show_error(error: MicrolithError, *, as_json: bool, debug: bool) -> None:
     """Write an error to standard error: what, and for every finding its place and its mend."""
     if as_json:
