@@ -84,6 +84,7 @@ def test_encoder_linear_and_rules_are_scored_on_the_same_rows(made: tuple[list[E
     assert {one.model for one in made[1].evaluations} == {"encoder", "linear", "rules"}
     assert {one.n for one in made[1].evaluations} == {3}
     assert made[1].comparison is not None
+    assert {one.speed.rss_bytes for one in made[1].evaluations} == {None}, "this process has just trained"
     json.dumps(made[1].to_json())
 
 

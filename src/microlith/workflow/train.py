@@ -253,15 +253,15 @@ class _Pipeline:
             yield Warned(
                 what="the task has no test rows: the scores are of validation rows, on which confidence was fitted, so they flatter"
             )
-        evaluations = []
-        for made, open_draft in order:
-            model = load_folder(made.kind, open_draft.folder, name=made.kind)
-            evaluations.append(
-                (yield from score(_opened(self.task, made.kind, model, open_draft.folder), rows, self.task))
-            )
+        models = [
+            _opened(self.task, made.kind, load_folder(made.kind, one.folder, name=made.kind), one.folder)
+            for made, one in order
+        ]
         if self.task.rules is not None:
-            rules = _opened(self.task, "rules", rules_model(self.task), None)
-            evaluations.append((yield from score(rules, rows, self.task)))
+            models.append(_opened(self.task, "rules", rules_model(self.task), None))
+        evaluations = []
+        for opened in models:
+            evaluations.append(_without_memory((yield from score(opened, rows, self.task))))
         return tuple(evaluations)
 
     def _publish(
@@ -325,6 +325,11 @@ def _opened(task: Task, kind: str, model: Any, folder: Path | None) -> Opened:
     return Opened(
         model=model, task=task.name, kind=kind, json_input=task.input_kind == "json", size_bytes=size
     )
+
+
+def _without_memory(one: Evaluation) -> Evaluation:
+    """The evaluation without the memory of this process, which has just trained and so says nothing of the model."""
+    return replace(one, speed=replace(one.speed, rss_bytes=None, peak_bytes=None))
 
 
 def preference(made: Sequence[tuple[Made, Draft]], *, chooses: bool) -> tuple[list[tuple[Made, Draft]], str]:
