@@ -28,7 +28,7 @@ BATCH_ROWS = 1000
 """Requests of the batch that is timed."""
 
 MEMORY_SCRIPT = """
-import json, resource, sys
+import json, sys
 from microlith.inference.encoder import EncoderModel
 from pathlib import Path
 model = EncoderModel.load(Path(sys.argv[1]))
@@ -75,7 +75,7 @@ def timed(
     )
 
 
-def specialist(task: Task) -> tuple[Row, str]:
+def specialist(task: Task, requests: Sequence[str]) -> tuple[Row, str]:
     """The exported encoder on one core, in batches on all cores, and its folder."""
     from microlith.inference.encoder import EncoderModel
     from microlith.workflow.models import open_model
@@ -83,13 +83,12 @@ def specialist(task: Task) -> tuple[Row, str]:
     artifact = open_model(task.name, model="encoder").artifact
     assert artifact is not None
     folder = artifact.folder
-    requests = [row.input for row in load_test(task).examples]
     one = EncoderModel.load(folder, threads=1)
     all_cores = EncoderModel.load(folder, threads=os.cpu_count() or 1)
     return timed(one.predict, requests, "microlith encoder", all_cores.predict), str(folder)
 
 
-def scikit_learn(task: Task) -> Row:
+def scikit_learn(task: Task, requests: Sequence[str]) -> Row:
     """TF-IDF and logistic regression on the root choice only."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
@@ -100,11 +99,10 @@ def scikit_learn(task: Task) -> Row:
     name = task.plan.root.slots[key].path[0]
     model = make_pipeline(TfidfVectorizer(ngram_range=(1, 2)), LogisticRegression(max_iter=300))
     model.fit([row.input for row in rows], [str(row.output[name]) for row in rows])
-    requests = [row.input for row in load_test(task).examples]
     return timed(lambda texts: model.predict(list(texts)), requests, "scikit-learn, action only")
 
 
-def token_pipeline(task: Task) -> Row:
+def token_pipeline(requests: Sequence[str]) -> Row:
     """transformers' token-classification pipeline with the same encoder on one core."""
     import torch
     from transformers import AutoModelForTokenClassification, AutoTokenizer, pipeline
@@ -117,7 +115,6 @@ def token_pipeline(task: Task) -> Row:
     folder = str(find_base().folder)
     model = AutoModelForTokenClassification.from_pretrained(folder, num_labels=41)
     tagger = pipeline("token-classification", model=model, tokenizer=AutoTokenizer.from_pretrained(folder))
-    requests = [row.input for row in load_test(task).examples]
 
     def in_batches(texts: Sequence[str]) -> object:
         torch.set_num_threads(os.cpu_count() or 1)
@@ -126,12 +123,11 @@ def token_pipeline(task: Task) -> Row:
     return timed(lambda texts: tagger(list(texts)), requests, "transformers pipeline, tags only", in_batches)
 
 
-def memory_mb(folder: str, task: Task) -> tuple[float, float]:
-    """Resident and peak memory in MB of a process that loads the specialist and answers the test requests."""
-    requests = json.dumps([row.input for row in load_test(task).examples])
+def memory_mb(folder: str, requests: Sequence[str]) -> tuple[float, float]:
+    """Resident and peak memory in MB of a process that loads the specialist and answers `requests`."""
     done = subprocess.run(
         [sys.executable, "-c", MEMORY_SCRIPT, folder],
-        input=requests,
+        input=json.dumps(requests),
         capture_output=True,
         text=True,
         check=True,
@@ -143,15 +139,16 @@ def memory_mb(folder: str, task: Task) -> tuple[float, float]:
 def main(name: str = "infra") -> None:
     """Print the table."""
     task = load_task(name)
-    own, folder = specialist(task)
-    rows = [own, scikit_learn(task), token_pipeline(task)]
+    requests = [row.input for row in load_test(task).examples]
+    own, folder = specialist(task, requests)
+    rows = [own, scikit_learn(task, requests), token_pipeline(requests)]
     print(f"{name}: one request on one core, {BATCH_ROWS} in batches on {os.cpu_count()} cores")
     print(f"{'':36}{'p50 ms':>9}{'p99 ms':>9}{'per second':>12}{'p50 ratio':>11}")
     for row in rows:
         ratio = row.p50_ms / own.p50_ms
         print(f"{row.what:36}{row.p50_ms:9.2f}{row.p99_ms:9.2f}{row.per_second:12.0f}{ratio:11.2f}")
     size = sum(os.path.getsize(os.path.join(folder, file)) for file in os.listdir(folder)) / 1e6
-    now, peak = memory_mb(folder, task)
+    now, peak = memory_mb(folder, requests)
     print(
         f"artifact {size:.1f} MB (target 30); memory of a predicting process {now:.0f} MB, peak {peak:.0f} MB (target 300)"
     )

@@ -52,6 +52,8 @@ def export_encoder(
         report = compare_answers(
             examples, reference, exact, stored, allowance=allowance, confidence_bound=confidence_bound
         )
+        proof = json.dumps(report.to_json(), indent=2, ensure_ascii=False)
+        (folder / "parity.json").write_text(proof, encoding="utf-8")
     except OSError as error:
         raise StorageError(
             f"the model cannot be written: {error}", place=str(folder), mend="free some disk"
@@ -62,8 +64,6 @@ def export_encoder(
         raise ParityError(
             f"the exported model answers otherwise than the trained one: {report.summary}", problems=rows
         )
-    text = json.dumps(report.to_json(), indent=2, ensure_ascii=False)
-    (folder / "parity.json").write_text(text, encoding="utf-8")
     return report
 
 
