@@ -8,7 +8,7 @@ import pytest
 
 from microlith.data.dataset import Dataset, build_dataset, finished
 from microlith.data.split import check_fence
-from microlith.errors import DataError
+from microlith.errors import DataError, UsageError
 from microlith.events import Event, StageDone, StageStarted, Warned
 from tests.data.small import PLAN, make_task, member, other, user, wordy
 
@@ -91,3 +91,16 @@ def test_contradictions_are_told(tmp_path: Path) -> None:
 def test_nothing_left_to_train_on_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no rows are left"):
         finished(build_dataset(make_task(tmp_path, [LEAK], TEST)))
+
+
+def test_a_published_split_may_share_wordings_but_no_request(tmp_path: Path) -> None:
+    rows = [*wordy(80), LEAK, TEST[0]]
+    data = finished(build_dataset(make_task(tmp_path, rows, TEST), fence="text"))
+    assert data.facts["fenced"] == 1
+    assert LEAK.input in {one.input for one in (*data.train, *data.validation)}
+    assert not {one.input for one in TEST} & {one.input for one in (*data.train, *data.validation)}
+
+
+def test_an_unknown_fence_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="choose one of wording, text"):
+        finished(build_dataset(make_task(tmp_path, wordy(20)), fence="hedge"))

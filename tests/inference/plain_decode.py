@@ -8,10 +8,12 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from microlith.inference.decode import FLOOR, OVERLAP_MEND, TRIES, Decided, Decoded, log_softmax, typed
+from microlith.inference.decode import Decided, Decoded, log_softmax
+from microlith.inference.decode_step import FLOOR, OVERLAP_MEND, TRIES
 from microlith.inference.grounding import Grounding, GroundingSpec
 from microlith.inference.lattice import best_slices
 from microlith.inference.layout import GroupLayout, Layout
+from microlith.inference.typed import typed
 from microlith.task.plan import Group, Json, Plan, Slot, Span, Variant
 
 Array = npt.NDArray[np.float64]
@@ -61,28 +63,29 @@ class _Group:
         }
 
     def steps(self) -> list[dict[str, Json]] | None:
-        count = self._count()
-        steps: list[dict[str, Json]] = []
-        for index in range(count):
-            taken = _Step(self, index, alone=count == 1).best()
-            if taken is None:
-                return None
-            steps.append(taken[0])
-            self.decoded.decisions.extend(taken[1])
-        return steps
-
-    def _count(self) -> int:
-        if self.heads.counts <= 1:
-            return self.heads.min_steps or (1 if not self.group.path else 0)
-        scores = log_softmax(self.logits["count"])
-        best = int(scores.argmax())
-        self.decoded.decisions.append(
-            Decided(
-                group=self.group.path, step=0, key="#count", value=self.heads.min_steps + best,
-                log_probability=float(scores[best]), margin=_margin(scores),
-            )
-        )  # fmt: skip
-        return self.heads.min_steps + best
+        fixed = self.heads.min_steps or (1 if not self.group.path else 0)
+        scores = log_softmax(self.logits["count"]) if self.heads.counts > 1 else np.zeros(1)
+        first = self.heads.min_steps if self.heads.counts > 1 else fixed
+        for place in np.argsort(-scores, kind="stable"):
+            count = first + int(place)
+            ways = [_Step(self, index, alone=count == 1).best() for index in range(count)]
+            found = [way for way in ways if way is not None]
+            copying = [step for step, items in found if any(item.candidates for item in items)]
+            twice = any(one == other for n, one in enumerate(copying) for other in copying[:n])
+            if len(found) < count or twice:
+                continue
+            if self.heads.counts > 1:
+                margin = _margin(scores) if place == scores.argmax() else 0.0
+                self.decoded.decisions.append(
+                    Decided(
+                        group=self.group.path, step=0, key="#count", value=count,
+                        log_probability=float(scores[place]), margin=margin,
+                    )
+                )  # fmt: skip
+            for _, items in found:
+                self.decoded.decisions.extend(items)
+            return [step for step, _ in found]
+        return None
 
 
 class _Step:

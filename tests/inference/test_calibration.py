@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from typing import Any
@@ -65,6 +66,13 @@ def test_certainty_and_nonsense_stay_finite(value: float) -> None:
 def test_a_temperature_keeps_the_order(values: list[float], temperature: float) -> None:
     found = Calibrator(temperatures={"k": temperature}).field_confidence("k", sorted(values))
     assert (np.diff(found) >= 0).all()
+
+
+@given(st.floats(max_value=0.0) | st.just(math.nan), st.floats(0.05, 20.0))
+def test_one_decision_as_in_the_array(value: float, temperature: float) -> None:
+    one = Calibrator(temperatures={"k": temperature})
+    found = math.exp(one.decision_log_confidence("k", value))
+    assert found == pytest.approx(float(one.field_confidence("k", value)[0]), rel=1e-9, abs=1e-300)
 
 
 @pytest.mark.parametrize("answer", [None, LOGISTIC])

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from microlith.inference.decode import Decoded, decode, typed
+from microlith.inference.decode import Decoded, decode
 from microlith.inference.grounding import Grounding, ground, spec_of
 from microlith.inference.layout import ABSENT, Layout, layout_of
+from microlith.inference.typed import typed
 from microlith.task.compile import compile_plan
 from microlith.task.packs import pack_folder
 from microlith.task.plan import Plan, Slot, Span
@@ -167,6 +168,20 @@ def test_the_second_best_slice_is_taken_where_two_slots_want_one() -> None:
     assert write(plan, decoded.reading) == {"a": "red", "b": "blue", "c": "green"}
 
 
+def test_a_step_is_not_read_twice() -> None:
+    plan = plan_of("gate")
+    layout, spec = layout_of(plan), spec_of(plan)
+    request = "open the port 443"
+    grounding = ground(request, spec)
+    texts = [grounding.text(row) for row in range(len(grounding.candidates))]
+    logits = sure(layout, len(texts), {"action": "open", "port:port": texts.index("443")})
+    logits["0.count"][:] = (5.0, 9.0, 1.0)  # two steps are the most probable, but both would be the same one
+    decoded = decode(plan, layout, spec, grounding, logits)
+    assert decoded.reading is not None
+    assert write(plan, decoded.reading, request) == {"action": "open", "port": 443}
+    assert [one.value for one in decoded.decisions if one.key == "#count"] == [1]
+
+
 def slot(types: set[str], **constraints: Any) -> Slot:
     return Slot(
         key="x", path=("x",), decision=Span(format="text", types=frozenset(types), constraints=constraints)
@@ -179,7 +194,10 @@ def slot(types: set[str], **constraints: Any) -> Slot:
         (slot({"integer", "string"}), "22", 22), (slot({"integer", "string"}), "ssh", "ssh"), (slot({"integer"}), "ssh", None),
         (slot({"number"}), "2,5", 2.5), (slot({"string"}), "22", "22"), (slot({"string"}, maxLength=2), "abc", None),
         (slot({"string"}, minLength=2), "a", None), (slot({"integer"}, minimum=1, maximum=9), "0", None),
-        (slot({"integer"}, minimum=1, maximum=9), "9", 9),
+        (slot({"integer"}, minimum=1, maximum=9), "9", 9), (slot({"integer"}, multipleOf=512), "1000", None),
+        (slot({"integer"}, multipleOf=512), "1024", 1024), (slot({"number"}, exclusiveMinimum=2.5), "2.5", None),
+        (slot({"number"}), "inf", None), (slot({"number"}, multipleOf=0.5), "2.5", 2.5), (slot({"integer"}, multipleOf=2), "9" * 999, None),
+        (slot({"string"}, pattern="^T-\\d+$"), "T-12", "T-12"), (slot({"string"}, pattern="^T-\\d+$"), "T12", None),
     ],
 )  # fmt: skip
 def test_a_slice_becomes_the_value_its_slot_takes(asked: Slot, text: str, value: Any) -> None:

@@ -253,6 +253,7 @@ def test_without_test_rows_the_scores_are_of_validation_rows_and_it_says_so(
     ("linear", "encoder", "rows", "chooses", "preferred"),
     [
         (0.90, 0.95, 500, True, "encoder"),
+        (0.94, 0.95, 500, True, "linear"),  # five rows more may be luck
         (0.95, 0.95, 500, True, "linear"),
         (0.97, 0.95, 500, True, "linear"),
         (0.97, 0.95, 500, False, "encoder"),
@@ -263,7 +264,11 @@ def test_the_cheaper_model_is_preferred_unless_the_larger_is_better(
     linear: float, encoder: float, rows: int, chooses: bool, preferred: str
 ) -> None:
     def one(kind: Any, exact: float) -> Any:
-        return Made(kind=kind, exact=exact, rows=rows, base=None, parity=None, settings={}), None
+        wrong = round(rows * (1 - exact))
+        hits = (*[True] * (rows - wrong), *[False] * wrong)
+        return Made(
+            kind=kind, hits=hits[:: 1 if kind == "linear" else -1], base=None, parity=None, settings={}
+        ), None
 
     order, why = preference([one("linear", linear), one("encoder", encoder)], chooses=chooses)
     assert order[0][0].kind == preferred

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence, Set
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, TypeVar
@@ -21,8 +21,9 @@ from microlith.data.dedupe import NEAR_DUPLICATE, deduplicate
 from microlith.data.example import Example
 from microlith.data.kin import wording
 from microlith.data.load import Loaded, load_examples, load_test
-from microlith.data.split import fence, split
-from microlith.errors import DataError
+from microlith.data.split import fence as fenced_off
+from microlith.data.split import split
+from microlith.errors import DataError, UsageError
 from microlith.events import Event, Progress, StageDone, StageStarted, Warned
 from microlith.task.plan import Json, Plan
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 Part = Literal["train", "validation", "test"]
 Result = TypeVar("Result")
 
+FENCES = ("wording", "text")
 STEP_ROWS = 5_000
 """Made rows between two progress events."""
 
@@ -99,6 +101,7 @@ def build_dataset(
     noise_share: float = 0.05,
     validation_share: float = 0.1,
     near_duplicates: float | None = NEAR_DUPLICATE,
+    fence: str = "wording",
     skip_bad: bool = False,
 ) -> Generator[Event, None, Dataset]:
     """Read a task's rows and make its dataset.
@@ -111,6 +114,8 @@ def build_dataset(
         noise_share: Share of made rows with noise, 0-1.
         validation_share: Share of the written rows for validation, above 0 and below 1.
         near_duplicates: Jaccard index from which equal answers make near-duplicates; None keeps them.
+        fence: What may not be shared with a test row: "wording", the request with its values masked, or "text", the request as
+            it stands, for published splits whose rows have wordings in common.
         skip_bad: True to leave out bad rows with a warning instead of refusing them all.
 
     Yields:
@@ -121,18 +126,25 @@ def build_dataset(
 
     Raises:
         DataError: if rows are bad, or none are left.
-        UsageError: if a share is out of range.
+        UsageError: if a share is out of range or the fence unknown.
     """
+    if fence not in FENCES:
+        raise UsageError(f"fence={fence!r} is unknown", mend=f"choose one of {', '.join(FENCES)}")
     how = Augmentation(refill=refill, compose_share=compose_share, noise_share=noise_share)
     started = time.monotonic()
     yield StageStarted(stage="data", detail=f"{len(task.train_files)} files")
     loaded = yield from _admitted(load_examples(task), skip_bad=skip_bad)
     tested = yield from _admitted(load_test(task), skip_bad=skip_bad)
     plan = task.plan
-    facts: dict[str, Json] = {"seed": seed, "validation_share": validation_share, **asdict(how)}
+    facts: dict[str, Json] = {
+        "seed": seed,
+        "validation_share": validation_share,
+        "fence": fence,
+        **asdict(how),
+    }
     unique = deduplicate(loaded, near=near_duplicates)
     yield from _conflicts(unique.kept, plan)
-    kept, fenced = fence(unique.kept, tested, plan)
+    kept, fenced = fenced_off(unique.kept, tested, plan if fence == "wording" else None)
     facts |= {"read": len(loaded), "duplicates": len(unique.removed), "fenced": len(fenced)}
     if not kept:
         raise DataError(
@@ -146,10 +158,11 @@ def build_dataset(
     parts = split(kept, validation_share, seed, plan=plan)
     for note in parts.notes:
         yield Warned(what=note)
-    forbidden = {wording(row, plan) for row in (*parts.validation, *tested)}
+    apart = (*parts.validation, *(tested if fence == "wording" else ()))
     made = yield from _made(
-        parts.train, plan, how, seed=seed, forbidden=forbidden, is_valid=task.validator.is_valid
-    )
+        parts.train, plan, how, seed=seed, is_valid=task.validator.is_valid,
+        wordings={wording(row, plan) for row in apart}, texts={row.input for row in tested},
+    )  # fmt: skip
     facts["made"] = dict(Counter(row.made_by for row in made))
     dataset = Dataset(
         train=(*parts.train, *made), validation=parts.validation, test=tested, notes=parts.notes, facts=facts
@@ -209,15 +222,19 @@ def _made(
     how: Augmentation,
     *,
     seed: int,
-    forbidden: Iterable[str],
     is_valid: Callable[[Json], bool],
+    wordings: Set[str],
+    texts: Set[str],
 ) -> Generator[Event, None, list[Example]]:
-    """Rows made of the training side; composed and noisy ones must fit the schema and keep clear of other parts."""
+    """Rows made of the training side, none of `texts`; composed and noisy ones fit the schema and have none of `wordings`."""
     made: list[Example] = []
-    shut = frozenset(forbidden)
     total = len(train) * how.refill if has_values(plan) else int(len(train) * how.noise_share)
     for row in augmented(train, plan, how, seed=seed):
-        if row.made_by in ("compose", "noise") and (not is_valid(row.output) or wording(row, plan) in shut):
+        if row.input in texts:
+            continue
+        if row.made_by in ("compose", "noise") and (
+            not is_valid(row.output) or wording(row, plan) in wordings
+        ):
             continue
         made.append(row)
         if len(made) % STEP_ROWS == 0:

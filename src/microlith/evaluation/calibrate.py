@@ -30,6 +30,7 @@ def fit(
     *,
     names: Sequence[str] | None = None,
     l2: float = 1.0,
+    own: int | None = None,
 ) -> LogisticCalibrator:
     """Fit the confidence of whole answers.
 
@@ -42,6 +43,8 @@ def fit(
         right: (n,) whether each answer was right.
         names: What the d columns are; `f0`, `f1`, ... when None.
         l2: Strength of the penalty l2 / 2 * sum(w^2) beside the summed loss, > 0; the bias is free.
+        own: Column of the log-odds that the model itself gives its answers. Weights and bias are then held not to 0 but to
+            the model's own confidence, so that a few rows, or hardly any errors, move it little. None where there is none.
 
     Raises:
         DataError: if there is no row.
@@ -54,7 +57,11 @@ def fit(
     if not l2 > 0:
         raise UsageError(f"l2 is {l2}, a number above 0 is expected")
     mean, scale = _moments(rows)
-    weights, bias = _minimise(standardise(rows, mean, scale), smoothed(truth), l2)
+    start = np.zeros(len(mean) + 1)
+    held = np.append(np.ones(len(mean)), 0.0 if own is None else 1.0)
+    if own is not None:
+        start[own], start[-1] = scale[own], mean[own]
+    weights, bias = _minimise(standardise(rows, mean, scale), smoothed(truth), l2 * held, start)
     return LogisticCalibrator(
         names=columns,
         mean=tuple(mean.tolist()),
@@ -107,13 +114,13 @@ def fit_calibrator(
 
     Args:
         decisions: Decision kind -> (log-probabilities, outcomes), as `fit_temperature` takes them.
-        features: (n, d) features of whole answers, as `fit` takes them.
+        features: (n, d) features of whole answers, as `fit` takes them; the first is the model's own log-odds.
         right: (n,) whether each whole answer was right.
         names: What the columns of `features` are.
         l2: As in `fit`.
     """
     temperatures = {kind: fit_temperature(values, truth) for kind, (values, truth) in decisions.items()}
-    return Calibrator(temperatures=temperatures, answer=fit(features, right, names=names, l2=l2))
+    return Calibrator(temperatures=temperatures, answer=fit(features, right, names=names, l2=l2, own=0))
 
 
 def smoothed(right: npt.NDArray[np.bool_]) -> Array:
@@ -148,18 +155,18 @@ def _moments(rows: Array) -> tuple[Array, Array]:
     return mean, scale
 
 
-def _minimise(scored: Array, targets: Array, l2: float) -> tuple[Array, float]:
-    """Weights and bias of least penalised cross-entropy; convex, so the start does not matter."""
+def _minimise(scored: Array, targets: Array, l2: Array, prior: Array) -> tuple[Array, float]:
+    """Weights and bias of least cross-entropy, drawn to `prior` by `l2` each; convex, so the start does not matter."""
     n, d = scored.shape
 
     def loss(parameters: Array) -> tuple[float, Array]:
-        weights, logits = parameters[:d], scored @ parameters[:d] + parameters[d]
-        value = (np.logaddexp(0.0, logits) - targets * logits).sum() + 0.5 * l2 * weights @ weights
+        logits, off = scored @ parameters[:d] + parameters[d], parameters - prior
+        value = (np.logaddexp(0.0, logits) - targets * logits).sum() + 0.5 * (l2 * off) @ off
         wrong = sigmoid(logits) - targets
-        gradient = np.append(scored.T @ wrong + l2 * weights, wrong.sum())
+        gradient = np.append(scored.T @ wrong, wrong.sum()) + l2 * off
         return float(value) / n, gradient / n
 
     found = scipy("optimize").minimize(
-        loss, np.zeros(d + 1), jac=True, method="L-BFGS-B", options={"maxiter": 500, "gtol": 1e-9}
+        loss, prior, jac=True, method="L-BFGS-B", options={"maxiter": 500, "gtol": 1e-9}
     )
     return np.asarray(found.x[:d], dtype=np.float64), float(found.x[d])

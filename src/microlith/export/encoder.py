@@ -1,8 +1,7 @@
 """Write a trained encoder as files, and prove that they answer as the network does.
 
-Weights are stored as int8 (the recipe has put them on that grid) and multiplied in float. int8 arithmetic was tried and
-left: its rounding depends on the other requests of a batch, so that a request is not always answered alike
-(docs/decisions/005-int8-weights-float-arithmetic.md).
+The recipe ends by training with the very integers that the file holds and the runtime multiplies, so that parity is a
+matter of equal sums and not of luck (docs/decisions/006-integers-while-training.md).
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from microlith.errors import ParityError, Problem, StorageError
 from microlith.export.graph import build_graph
 from microlith.export.parity import ParityReport, Thoughts, compare_answers, runtime_answers, trained_answers
 from microlith.training.encoder import TrainedEncoder
+from microlith.training.rounding import unrounded
 
 MODEL, FLOAT_MODEL = "model.onnx", "model.float.onnx"
 
@@ -47,10 +47,12 @@ def export_encoder(
     try:
         _write_side_files(trained, folder)
         reference = trained_answers(trained, examples)
-        exact = _answers(trained, folder / FLOAT_MODEL, examples, stored=False)
-        stored = _answers(trained, folder / MODEL, examples, stored=True)
+        exact = _answers(trained, folder / FLOAT_MODEL, examples, integers=False)
+        whole = _answers(trained, folder / MODEL, examples, integers=True)
+        with unrounded(trained.net.encoder):
+            free = trained_answers(trained, examples)
         report = compare_answers(
-            examples, reference, exact, stored, allowance=allowance, confidence_bound=confidence_bound
+            examples, reference, whole, free, exact, allowance=allowance, confidence_bound=confidence_bound
         )
         proof = json.dumps(report.to_json(), indent=2, ensure_ascii=False)
         (folder / "parity.json").write_text(proof, encoding="utf-8")
@@ -67,8 +69,8 @@ def export_encoder(
     return report
 
 
-def _answers(trained: TrainedEncoder, path: Path, examples: Sequence[Example], *, stored: bool) -> Thoughts:
-    onnx.save(build_graph(trained.net, stored=stored), path)
+def _answers(trained: TrainedEncoder, path: Path, examples: Sequence[Example], *, integers: bool) -> Thoughts:
+    onnx.save(build_graph(trained.net, integers=integers), path)
     return runtime_answers(path.parent, path.name, examples)
 
 

@@ -6,7 +6,7 @@ storage it needs, and the decisions' heads are folded into one matrix product.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,21 +18,21 @@ from microlith.inference.grounding import FEATURES
 from microlith.inference.layout import GroupLayout
 from microlith.inference.precision import to_grid
 from microlith.training.encoder_net import NEGATIVE, EncoderNet, GroupHeads
+from microlith.training.rounding import RoundedLinear
 
 OPSET, IR_VERSION, MICROSOFT = 20, 10, "com.microsoft"
 Array = npt.NDArray[Any]
 
 
-def build_graph(net: EncoderNet, *, stored: bool) -> onnx.ModelProto:
+def build_graph(net: EncoderNet, *, integers: bool) -> onnx.ModelProto:
     """The whole network as one ONNX model.
 
     Args:
         net: A network around a BERT-shaped encoder.
-        stored: Keep the encoder's matrices as int8 with a scale a channel, unpacked while loading; else as float32.
+        integers: Compute the encoder on 8-bit integers, as the network rounds; else on its float32 weights, unrounded.
     """
-    graph = _Graph(stored=stored)
-    weights = {name: value.detach().cpu().numpy() for name, value in net.encoder.state_dict().items()}
-    states = _encoder(graph, weights, net.encoder.config)
+    graph = _Graph(integers=integers)
+    states = _encoder(graph, net.encoder)
     outputs = [
         output
         for number, heads in enumerate(net.groups)
@@ -54,8 +54,8 @@ def build_graph(net: EncoderNet, *, stored: bool) -> onnx.ModelProto:
 class _Graph:
     """Nodes and constants in the order in which they are made."""
 
-    def __init__(self, *, stored: bool) -> None:
-        self.stored = stored
+    def __init__(self, *, integers: bool) -> None:
+        self.integers = integers
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
 
@@ -80,15 +80,30 @@ class _Graph:
             return [value]
         return self.many("Split", value, self.constant(sizes, np.int64), count=len(sizes), axis=-1)
 
-    def linear(self, value: str, weight: Array, bias: Array) -> str:
-        """value @ weight.T + bias."""
-        return self.add("Add", self.add("MatMul", value, self._matrix(weight)), self.constant(bias))
+    def rounded(self, value: str, layer: RoundedLinear) -> str:
+        """`value` as `layer` reads it: in whole steps where the file computes on integers, else as it is."""
+        if not self.integers:
+            return value
+        scale, point = self.constant(1.0, np.float32), self.constant(_array(layer.zero), np.uint8)
+        steps = self.add("Mul", value, self.constant(_array(layer.gain)))
+        return self.add("QuantizeLinear", steps, scale, point)
 
-    def _matrix(self, weight: Array) -> str:
-        if not self.stored:
-            return self.constant(weight.T)
-        integers, scales = to_grid(weight)
-        return self.add("DequantizeLinear", self.constant(integers.T), self.constant(scales), axis=1)
+    def linear(self, value: str, layer: RoundedLinear) -> str:
+        """The layer's product with what `rounded` gave."""
+        bias = self.constant(_array(layer.bias))
+        if not self.integers:
+            return self.add("Add", self.add("MatMul", value, self.constant(_array(layer.weight).T)), bias)
+        integers, scales = (_array(part) for part in layer.weight_grid())
+        one, point = self.constant(1.0, np.float32), self.constant(_array(layer.zero), np.uint8)
+        inputs = (value, self.constant(integers.T, np.int8), one, self.constant(scales), point, "", bias)
+        return self.many("MatMulIntegerToFloat", *inputs, count=1, domain=MICROSOFT)[0]
+
+    def norm(self, value: str, norm: Any, beside: str) -> str:
+        """Layer normalisation of `value` + `beside`."""
+        inputs = (value, beside, self.constant(_array(norm.weight)), self.constant(_array(norm.bias)))
+        return self.many(
+            "SkipLayerNormalization", *inputs, count=1, domain=MICROSOFT, epsilon=float(norm.eps)
+        )[0]
 
     def output(self, name: str, value: str, shape: list[Any]) -> onnx.ValueInfoProto:
         self.nodes.append(helper.make_node("Identity", [value], [name], name=name))
@@ -98,22 +113,17 @@ class _Graph:
 # --------------------------------------------------------------------------------------------- encoder
 
 
-def _encoder(graph: _Graph, weights: Mapping[str, Array], config: Any) -> str:
-    states = _embeddings(graph, weights, config)
+def _encoder(graph: _Graph, encoder: Any) -> str:
+    states = _embeddings(graph, encoder.embeddings)
     mask = graph.add("Cast", "attention_mask", to=TensorProto.INT32)
-    for layer in range(config.num_hidden_layers):
-        mine = {
-            name.removeprefix(f"encoder.layer.{layer}."): value
-            for name, value in weights.items()
-            if name.startswith(f"encoder.layer.{layer}.")
-        }
-        states = _layer(graph, states, mask, mine, config)
+    for layer in encoder.encoder.layer:
+        states = _layer(graph, states, mask, layer, encoder.config.num_attention_heads)
     return states
 
 
-def _embeddings(graph: _Graph, weights: Mapping[str, Array], config: Any) -> str:
-    table = weights["embeddings.word_embeddings.weight"]
-    if graph.stored:
+def _embeddings(graph: _Graph, embeddings: Any) -> str:
+    table = _array(embeddings.word_embeddings.weight)
+    if graph.integers:
         integers, scales = to_grid(table)
         rows = graph.add(
             "Cast", graph.add("Gather", graph.constant(integers), "input_ids"), to=TensorProto.FLOAT
@@ -122,52 +132,29 @@ def _embeddings(graph: _Graph, weights: Mapping[str, Array], config: Any) -> str
     else:
         words = graph.add("Gather", graph.constant(table), "input_ids")
     places = (
-        weights["embeddings.position_embeddings.weight"]
-        + weights["embeddings.token_type_embeddings.weight"][0]
+        _array(embeddings.position_embeddings.weight) + _array(embeddings.token_type_embeddings.weight)[0]
     )
     length = graph.add("Shape", "input_ids", start=1, end=2)
     places_here = graph.add("Slice", graph.constant(places), graph.constant([0], np.int64), length)
-    return _norm(graph, graph.add("Add", words, places_here), weights, "embeddings.LayerNorm", config)
+    norm = embeddings.LayerNorm
+    scale, shift = graph.constant(_array(norm.weight)), graph.constant(_array(norm.bias))
+    summed = graph.add("Add", words, places_here)
+    return graph.add("LayerNormalization", summed, scale, shift, epsilon=float(norm.eps))
 
 
-def _layer(
-    graph: _Graph,
-    states: str,
-    mask: str,
-    weights: Mapping[str, Array],
-    config: Any,
-) -> str:
-    own = "attention.self."
-    joined = [
-        np.concatenate([weights[f"{own}{name}.{kind}"] for name in ("query", "key", "value")])
-        for kind in ("weight", "bias")
-    ]
-    mixed = graph.linear(states, joined[0], joined[1])
-    query, key, value = graph.many("Split", mixed, count=3, axis=-1, num_outputs=3)
-    attended = graph.add(
-        "MultiHeadAttention",
-        query,
-        key,
-        value,
-        "",
-        mask,
-        domain=MICROSOFT,
-        num_heads=config.num_attention_heads,
-    )
-    out = _linear(graph, attended, weights, "attention.output.dense")
-    states = _norm(graph, graph.add("Add", out, states), weights, "attention.output.LayerNorm", config)
-    wide = graph.add("Gelu", _linear(graph, states, weights, "intermediate.dense"))
-    out = _linear(graph, wide, weights, "output.dense")
-    return _norm(graph, graph.add("Add", out, states), weights, "output.LayerNorm", config)
-
-
-def _linear(graph: _Graph, value: str, weights: Mapping[str, Array], name: str) -> str:
-    return graph.linear(value, weights[f"{name}.weight"], weights[f"{name}.bias"])
-
-
-def _norm(graph: _Graph, value: str, weights: Mapping[str, Array], name: str, config: Any) -> str:
-    scale, shift = (graph.constant(weights[f"{name}.{kind}"]) for kind in ("weight", "bias"))
-    return graph.add("LayerNormalization", value, scale, shift, epsilon=float(config.layer_norm_eps))
+def _layer(graph: _Graph, states: str, mask: str, layer: Any, heads: int) -> str:
+    own, after = layer.attention.self, layer.attention.output
+    read = graph.rounded(states, own.query)
+    query, key, value = (graph.linear(read, one) for one in (own.query, own.key, own.value))
+    attended = graph.many(
+        "MultiHeadAttention", query, key, value, "", mask, count=1, domain=MICROSOFT, num_heads=heads
+    )[0]
+    out = graph.linear(graph.rounded(attended, after.dense), after.dense)
+    states = graph.norm(out, after.LayerNorm, beside=states)
+    wide, narrow = layer.intermediate.dense, layer.output.dense
+    spread = graph.add("Gelu", graph.linear(graph.rounded(states, wide), wide))
+    out = graph.linear(graph.rounded(spread, narrow), narrow)
+    return graph.norm(out, layer.output.LayerNorm, beside=states)
 
 
 # ----------------------------------------------------------------------------------------------- heads

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from microlith.data.example import Example
-from microlith.inference.decode import Decided, decode
+from microlith.inference.decode import Decided, Decoder
 from microlith.inference.encoder import EncoderModel
 from microlith.task.plan import Json
 from microlith.task.reading import write
@@ -35,15 +35,20 @@ class ParityReport:
 
     rows_total: int
     float_changed: int
-    """Answers of the float export that differ; must be 0."""
+    """Answers of the float export that differ from the network's without rounding; must be 0."""
     changed: int
-    """Answers of the int8 file that differ."""
+    """Answers of the int8 file that differ from the network's."""
     allowance: float
+    """Share of changed answers that is allowed, 0-1; one answer always is, since few rows cannot show a small share."""
     confidence_shift: float
     """Mean absolute change of a decision's probability, 0-1."""
     confidence_bound: float
     exact_trained: int
     exact_exported: int
+    exact_unrounded: int
+    """Right answers of the trained weights without any rounding: what computing on integers costs or gains."""
+    unrounded_changed: int
+    """Answers of the int8 file that differ from those of the unrounded weights."""
     loss_p_value: float
     """One-sided exact McNemar: how likely a loss of exactness like this is by chance."""
     rows: tuple[ChangedRow, ...]
@@ -53,7 +58,7 @@ class ParityReport:
         """Within every bound?"""
         return (
             self.float_changed == 0
-            and self.changed <= self.allowance * self.rows_total
+            and self.changed <= max(1.0, self.allowance * self.rows_total)
             and self.confidence_shift <= self.confidence_bound
             and self.loss_p_value > CHANCE
         )
@@ -63,8 +68,8 @@ class ParityReport:
         """The proof in a line."""
         return (
             f"{self.changed} of {self.rows_total} answers changed (float export {self.float_changed}), "
-            f"allowed {self.allowance:.1%}; exact {self.exact_trained} -> {self.exact_exported}; "
-            f"probabilities moved by {self.confidence_shift:.4f}"
+            f"allowed {self.allowance:.1%}; exact {self.exact_trained} -> {self.exact_exported} "
+            f"({self.exact_unrounded} without rounding); probabilities moved by {self.confidence_shift:.4f}"
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -74,10 +79,11 @@ class ParityReport:
 
 def trained_answers(trained: TrainedEncoder, examples: Sequence[Example]) -> Thoughts:
     """What the network itself answers."""
+    decoder = Decoder(trained.plan, trained.layout, trained.spec)
     found: Thoughts = []
     requests = [example.input for example in examples]
     for request, (one, logits) in zip(requests, logits_of(trained, requests), strict=True):
-        decoded = decode(trained.plan, trained.layout, trained.spec, one.grounding, logits)
+        decoded = decoder.decode(one.grounding, logits)
         answer = None if decoded.reading is None else write(trained.plan, decoded.reading, request)
         found.append((answer, tuple(decoded.decisions)))
     return found
@@ -91,41 +97,48 @@ def runtime_answers(folder: Path, file: str, examples: Sequence[Example]) -> Tho
 
 
 def compare_answers(
-    examples: Sequence[Example], reference: Thoughts, exact: Thoughts, quick: Thoughts,
+    examples: Sequence[Example], trained: Thoughts, int8: Thoughts, unrounded: Thoughts, exact: Thoughts,
     *, allowance: float, confidence_bound: float,
 ) -> ParityReport:  # fmt: skip
-    """Hold the float export and the int8 file against the network's answers.
+    """Hold the int8 file against the network, and the float export against the network without rounding.
 
     Args:
         examples: The rows, with their right answers.
-        reference: The network's answers.
-        exact: Those of the float export.
-        quick: Those of the int8 file, which is to be registered.
-        allowance: Share of answers that may change, 0-1.
+        trained: The network's answers.
+        int8: Those of the int8 file, which is to be registered.
+        unrounded: The network's answers where no layer rounds.
+        exact: Those of the float export, which does not round either.
+        allowance: Share of answers of the int8 file that may differ, 0-1.
         confidence_bound: Mean absolute change of a probability that is allowed, 0-1.
     """
-    changed = [
-        index for index, (one, other) in enumerate(zip(reference, quick, strict=True)) if one[0] != other[0]
-    ]
-    off = [
-        index for index, (one, other) in enumerate(zip(reference, exact, strict=True)) if one[0] != other[0]
-    ]
-    before = [one[0] == example.output for one, example in zip(reference, examples, strict=True)]
-    after = [one[0] == example.output for one, example in zip(quick, examples, strict=True)]
+    changed, off = _differing(trained, int8), _differing(unrounded, exact)
+    before, after, free = (_right(examples, thoughts) for thoughts in (trained, int8, unrounded))
     lost = sum(was and not now for was, now in zip(before, after, strict=True))
     won = sum(now and not was for was, now in zip(before, after, strict=True))
     rows = tuple(
         ChangedRow(
             source=examples[index].source,
-            what=f"trained {reference[index][0]!r}, exported {quick[index][0]!r}",
+            what=f"trained {one[index][0]!r}, exported {other[index][0]!r}",
         )
-        for index in dict.fromkeys([*off, *changed])
+        for one, other, rows_off in ((unrounded, exact, off), (trained, int8, changed))
+        for index in rows_off
     )
     return ParityReport(
         rows_total=len(examples), float_changed=len(off), changed=len(changed),
-        allowance=allowance, confidence_shift=_shift(reference, quick), confidence_bound=confidence_bound,
-        exact_trained=sum(before), exact_exported=sum(after), loss_p_value=_loss_p_value(lost, won), rows=rows,
+        allowance=allowance, confidence_shift=_shift(trained, int8), confidence_bound=confidence_bound,
+        exact_trained=sum(before), exact_exported=sum(after), exact_unrounded=sum(free),
+        unrounded_changed=len(_differing(unrounded, int8)), loss_p_value=_loss_p_value(lost, won), rows=rows,
     )  # fmt: skip
+
+
+def _differing(thoughts: Thoughts, others: Thoughts) -> list[int]:
+    return [
+        index for index, (one, other) in enumerate(zip(thoughts, others, strict=True)) if one[0] != other[0]
+    ]
+
+
+def _right(examples: Sequence[Example], thoughts: Thoughts) -> list[bool]:
+    return [one[0] == example.output for one, example in zip(thoughts, examples, strict=True)]
 
 
 def _shift(reference: Thoughts, other: Thoughts) -> float:

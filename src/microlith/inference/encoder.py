@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import onnxruntime
 from tokenizers import Tokenizer
 
 from microlith.errors import ArtifactError
-from microlith.inference.calibration import Calibrator
-from microlith.inference.decode import FLOOR, Decided, Decoded, decode
+from microlith.inference.calibration import Calibrator, log_odds_of
+from microlith.inference.decode import Decided, Decoded, Decoder
+from microlith.inference.decode_step import FLOOR
 from microlith.inference.fields import AnswerCheck, decision_facts
 from microlith.inference.grounding import Grounding, GroundingSpec
 from microlith.inference.layout import layout_of
@@ -25,16 +27,17 @@ from microlith.task.compile import compile_plan
 from microlith.task.plan import Json, Plan
 from microlith.task.reading import write
 
+Result = TypeVar("Result")
 BATCH_ROWS = 32
 """Most requests in one run of the network."""
 READABLE = 20_000
 """Characters of a request that are handed to the tokenizer; far more than the pieces that are read."""
 CALIBRATION = "calibration.json"
 ANSWER_FEATURES = (
-    "log probability", "lowest", "margin", "decisions", "steps", "incomplete", "out of scope", "log pieces", "unknown",
+    "log odds", "lowest", "margin", "decisions", "steps", "incomplete", "out of scope", "log pieces", "unknown",
 )  # fmt: skip
-"""What the confidence of a whole answer is fitted on: sum and minimum of the decisions' log-probabilities, the smallest
-lead over a second-best option, how many decisions and steps, whether the answer asks back or declines, the logarithm
+"""What the confidence of a whole answer is fitted on: log-odds of the product of its decisions' probabilities, the smallest
+of their log-probabilities, the smallest lead over a second-best option, how many decisions and steps, whether the answer asks back or declines, the logarithm
 of the number of pieces, and the share of tokens that the encoder does not know."""
 
 
@@ -55,13 +58,14 @@ class EncoderModel:
 
     def __init__(
         self, plan: Plan, spec: GroundingSpec, tokenizer: Tokenizer, session: onnxruntime.InferenceSession,
-        *, calibrator: Calibrator | None = None, name: str = "encoder", clock: Callable[[], float] = perf_counter,
+        *, calibrator: Calibrator | None = None, name: str = "encoder", threads: int = 1,
+        clock: Callable[[], float] = perf_counter,
     ) -> None:  # fmt: skip
         """A model from its loaded parts; `EncoderModel.load` reads them from a folder. `clock` gives seconds."""
         self.plan, self._spec, self._tokenizer, self._session = plan, spec, tokenizer, session
         self._calibrator = calibrator or Calibrator()
-        self._name, self._clock = name, clock
-        self._layout = layout_of(plan)
+        self._name, self._clock, self._threads = name, clock, threads
+        self._decoder = Decoder(plan, layout_of(plan), spec)
         self._outputs = [output.name for output in session.get_outputs()]
         self._check = AnswerCheck(plan, name)
         self._unknown = tokenizer.token_to_id("[UNK]")
@@ -78,7 +82,7 @@ class EncoderModel:
         Args:
             folder: Holds the network, `tokenizer.json`, `schema.json`, `grounding.json` and, once fitted, `calibration.json`.
             name: Shown beside every prediction.
-            threads: Processor threads of one run, at least 1.
+            threads: Batches that are worked on at a time, at least 1; each takes one processor core.
             file: Name of the network's file.
 
         Raises:
@@ -89,7 +93,7 @@ class EncoderModel:
             raw = json.loads((folder / "grounding.json").read_text(encoding="utf-8"))
             spec = GroundingSpec(**{**raw, "formats": tuple(raw["formats"]), "atoms": tuple(raw["atoms"])})
             tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-            session = _session(folder / file, threads)
+            session = _session(folder / file)
             fitted = folder / CALIBRATION
             calibrator = (
                 Calibrator.from_json(json.loads(fitted.read_text(encoding="utf-8")))
@@ -105,7 +109,7 @@ class EncoderModel:
                 place=str(folder),
                 mend="train it again, or choose another version",
             ) from error
-        return cls(plan, spec, tokenizer, session, calibrator=calibrator, name=name)
+        return cls(plan, spec, tokenizer, session, calibrator=calibrator, name=name, threads=threads)
 
     @property
     def name(self) -> str:
@@ -118,30 +122,35 @@ class EncoderModel:
         filled = [index for index, request in enumerate(requests) if request.strip()]
         for index in set(range(len(requests))).difference(filled):
             predictions[index] = self._check.refusal("the request is empty")
-        order = sorted(filled, key=lambda index: len(requests[index]))
-        for begin in range(0, len(order), BATCH_ROWS):
-            part, start = order[begin : begin + BATCH_ROWS], self._clock()
-            made = [self._prediction(requests[index], thought) for index, thought in
-                    zip(part, self._think([requests[index] for index in part]), strict=True)]  # fmt: skip
-            share = 1000.0 * (self._clock() - start) / len(part)
+        for part, made in self._in_parts(self._timed, requests, filled):
             for index, prediction in zip(part, made, strict=True):
-                predictions[index] = replace(prediction, latency_ms=share)
+                predictions[index] = prediction
         return [one for one in predictions if one is not None]
 
     def think_all(self, requests: Sequence[str]) -> list[Thought]:
         """The most probable answer to every request, with the decisions that it follows from."""
         thoughts: dict[int, Thought] = {}
-        order = sorted(range(len(requests)), key=lambda index: len(requests[index]))
-        for begin in range(0, len(order), BATCH_ROWS):
-            part = order[begin : begin + BATCH_ROWS]
-            thoughts.update(zip(part, self._think([requests[index] for index in part]), strict=True))
+        for part, made in self._in_parts(self._think, requests, range(len(requests))):
+            thoughts.update(zip(part, made, strict=True))
         return [thoughts[index] for index in range(len(requests))]
+
+    def _in_parts(
+        self, work: Callable[[list[str]], list[Result]], requests: Sequence[str], indices: Iterable[int]
+    ) -> list[tuple[list[int], list[Result]]]:
+        """Do the requests at `indices` in batches of like length, several at a time where the model has threads for it."""
+        order = sorted(indices, key=lambda index: len(requests[index]))
+        parts = [order[begin : begin + BATCH_ROWS] for begin in range(0, len(order), BATCH_ROWS)]
+        batches = [[requests[index] for index in part] for part in parts]
+        if self._threads == 1 or len(parts) < 2:
+            return [(part, work(batch)) for part, batch in zip(parts, batches, strict=True)]
+        with ThreadPoolExecutor(self._threads) as pool:
+            return list(zip(parts, pool.map(work, batches), strict=True))
 
     def calibrated(self, calibrator: Calibrator) -> EncoderModel:
         """The same model with another calibration."""
         return EncoderModel(
             self.plan, self._spec, self._tokenizer, self._session,
-            calibrator=calibrator, name=self._name, clock=self._clock,
+            calibrator=calibrator, name=self._name, threads=self._threads, clock=self._clock,
         )  # fmt: skip
 
     def save_calibration(self, folder: Path) -> None:
@@ -149,20 +158,30 @@ class EncoderModel:
         text = json.dumps(self._calibrator.to_json(), indent=2)
         (folder / CALIBRATION).write_text(text, encoding="utf-8")
 
-    def _think(self, requests: Sequence[str]) -> Iterator[Thought]:
+    def _timed(self, requests: list[str]) -> list[Prediction]:
+        """Answers to one batch, each with its share of the time."""
+        start = self._clock()
+        made = [
+            self._prediction(request, thought)
+            for request, thought in zip(requests, self._think(requests), strict=True)
+        ]
+        share = 1000.0 * (self._clock() - start) / len(requests)
+        return [replace(prediction, latency_ms=share) for prediction in made]
+
+    def _think(self, requests: Sequence[str]) -> list[Thought]:
         readable = [request[:READABLE].encode("utf-8", "replace").decode("utf-8") for request in requests]
         reads = read_requests(readable, self._tokenizer, self._spec)
         arrays = self._session.run(self._outputs, collate(reads).arrays())
+        thoughts = []
         for row, (request, one) in enumerate(zip(requests, reads, strict=True)):
             logits = {name: values[row] for name, values in zip(self._outputs, arrays, strict=True)}
-            decoded = decode(self.plan, self._layout, self._spec, one.grounding, logits)
+            decoded = self._decoder.decode(one.grounding, logits)
             output = None if decoded.reading is None else write(self.plan, decoded.reading, request)
-            yield Thought(
-                output=output,
-                decoded=decoded,
-                grounding=one.grounding,
-                features=self._features(one, decoded, output),
+            features = self._features(one, decoded, output)
+            thoughts.append(
+                Thought(output=output, decoded=decoded, grounding=one.grounding, features=features)
             )
+        return thoughts
 
     def _features(self, one: Read, decoded: Decoded, output: Json) -> tuple[float, ...]:
         items = decoded.decisions
@@ -176,7 +195,7 @@ class EncoderModel:
             clarify is not None and isinstance(output, dict) and output.get(clarify.tag[0]) == clarify.tag[1]
         )
         return (
-            sum(item.log_probability for item in items),
+            log_odds_of(sum(item.log_probability for item in items)),
             min((item.log_probability for item in items), default=FLOOR),
             min((item.margin for item in items), default=0.0),
             float(len(items)),
@@ -193,25 +212,24 @@ class EncoderModel:
         decisions = [replace(item, log_probability=self._sure(item)) for item in thought.decoded.decisions]
         decoded = Decoded(reading=thought.decoded.reading, decisions=decisions)
         confidences, spans = decision_facts(self.plan, decoded, thought.grounding, thought.output)
-        fitted = self._calibrator.answer
-        sure = np.exp(thought.features[0]) if fitted is None else fitted.predict([thought.features])[0]
+        sure = self._calibrator.answer_confidence(
+            thought.features, [item.log_probability for item in decisions]
+        )
         return self._check.prediction(
-            request, thought.output, confidence=float(sure), confidences=confidences, spans=spans
+            request, thought.output, confidence=sure, confidences=confidences, spans=spans
         )
 
     def _sure(self, item: Decided) -> float:
         kind = self._kinds.get((item.group, item.key), "count")
-        return float(np.log(max(self._calibrator.field_confidence(kind, item.log_probability)[0], 1e-300)))
+        return self._calibrator.decision_log_confidence(kind, item.log_probability)
 
 
-def _session(path: Path, threads: int) -> Any:
+def _session(path: Path) -> Any:
     if not path.is_file():
         raise ArtifactError(f"{path.name} is missing", place=str(path.parent), mend="train it again")
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.enable_cpu_mem_arena = False
     options.log_severity_level = 3
-    # Weights stored as int8 are unpacked once while loading; without this they would be multiplied in lower precision.
-    options.add_session_config_entry("session.disable_quant_qdq", "1")
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from microlith.data.example import Example
 from microlith.errors import MicrolithError, MissingExtra
-from microlith.inference.calibration import Calibrator
-from microlith.inference.decode import Decoded, decode
+from microlith.inference.calibration import Calibrator, log_odds_of
+from microlith.inference.decode import Decoded, Decoder
 from microlith.inference.fields import AnswerCheck, answer_each, decision_facts
 from microlith.inference.grounding import Grounding, GroundingSpec, ground
 from microlith.inference.layout import Layout, layout_of
@@ -30,9 +30,9 @@ from microlith.task.reading import write
 Weights = npt.NDArray[np.float32]
 Logits = dict[str, npt.NDArray[np.float32]]
 
-ANSWER_FEATURES = ("log probability", "lowest", "margin", "decisions")
-"""What the confidence of a whole answer is fitted on: sum and minimum of the decisions' log-probabilities, the smallest lead
-over the second-best option, the number of decisions."""
+ANSWER_FEATURES = ("log odds", "lowest", "margin", "decisions")
+"""What the confidence of a whole answer is fitted on: log-odds of the product of its decisions' probabilities, the smallest of
+their log-probabilities, the smallest lead over the second-best option, the number of decisions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +87,7 @@ class LinearModel:
         self.plan, self.weights = plan, weights
         self._name, self._clock = name, clock
         self._layout: Layout = layout_of(plan)
+        self._decoder = Decoder(plan, self._layout, weights.spec)
         self._check = AnswerCheck(plan, name)
         self._kinds = {
             (group.path, key): slot.kind for group in plan.groups for key, slot in group.slots.items()
@@ -104,7 +105,7 @@ class LinearModel:
     def think(self, request: str) -> Thought:
         """The most probable answer, with the decisions that it follows from."""
         grounding = ground(request, self.weights.spec)
-        decoded = decode(self.plan, self._layout, self.weights.spec, grounding, self._logits(grounding))
+        decoded = self._decoder.decode(grounding, self._logits(grounding))
         return Thought(
             output=_written(self.plan, decoded, request),
             decoded=decoded,
@@ -143,19 +144,19 @@ class LinearModel:
             return self._check.refusal("no valid answer can be made of this request")
         calibrator = self.weights.calibrator
         decisions = [
-            replace(item, log_probability=float(np.log(max(sure, 1e-300))))
+            replace(
+                item,
+                log_probability=calibrator.decision_log_confidence(
+                    self._kind(item.group, item.key), item.log_probability
+                ),
+            )
             for item in thought.decoded.decisions
-            for sure in calibrator.field_confidence(self._kind(item.group, item.key), item.log_probability)
         ]
         decoded = Decoded(reading=thought.decoded.reading, decisions=decisions)
         confidences, spans = decision_facts(self.plan, decoded, thought.grounding, thought.output)
-        sure = (
-            np.exp(thought.features[0])
-            if calibrator.answer is None
-            else calibrator.answer.predict([thought.features])[0]
-        )
+        sure = calibrator.answer_confidence(thought.features, [item.log_probability for item in decisions])
         return self._check.prediction(
-            request, thought.output, confidence=float(sure), confidences=confidences, spans=spans
+            request, thought.output, confidence=sure, confidences=confidences, spans=spans
         )
 
     def _kind(self, group: tuple[str, ...], key: str) -> str:
@@ -242,4 +243,4 @@ def _written(plan: Plan, decoded: Decoded, request: str) -> dict[str, Json] | No
 def _features(decoded: Decoded) -> tuple[float, ...]:
     taken = [item.log_probability for item in decoded.decisions] or [0.0]
     margin = min((item.margin for item in decoded.decisions), default=0.0)
-    return float(sum(taken)), float(min(taken)), float(margin), float(len(taken))
+    return log_odds_of(sum(taken)), float(min(taken)), float(margin), float(len(taken))

@@ -46,25 +46,37 @@ def read_requests(requests: Sequence[str], tokenizer: Tokenizer, spec: Grounding
 
 
 def _read(grounding: Grounding, encoding: Encoding) -> Read:
-    first = np.zeros(len(grounding.shown) + 1, dtype=np.int64)
-    last = np.zeros(len(grounding.shown) + 1, dtype=np.int64)
-    seen = -1
-    for token, word in enumerate(encoding.word_ids):
-        if word is None:
-            continue
-        if word != seen:
-            first[seen + 1 : word + 1] = token  # pieces the tokenizer dropped stand where the next one begins
-            seen = word
-        last[word:] = token
-    first[seen + 1 :] = last[seen] if seen >= 0 else 0
-    last = np.maximum(last, first)
     pairs = grounding.candidates
-    tokens = (
-        np.stack([first[pairs[:, 0]], last[pairs[:, 1]]], axis=1)
-        if len(pairs)
-        else np.zeros((0, 2), np.int64)
-    )
+    if len(pairs):
+        first, last = _tokens_of_pieces(encoding.word_ids, len(grounding.shown))
+        tokens = np.stack([np.asarray(first)[pairs[:, 0]], np.asarray(last)[pairs[:, 1]]], axis=1)
+    else:
+        tokens = np.zeros((0, 2), np.int64)
     return Read(grounding=grounding, ids=np.asarray(encoding.ids, dtype=np.int64), candidates=tokens)
+
+
+def _tokens_of_pieces(pieces: Sequence[int | None], count: int) -> tuple[list[int], list[int]]:
+    """First and last token of each of `count` pieces.
+
+    A piece that the tokenizer dropped stands where the next one begins, or where the last one ends.
+
+    Args:
+        pieces: The piece that each token is of; None for the tokenizer's own tokens.
+        count: Number of pieces.
+    """
+    first, last, seen = [0] * count, [0] * count, -1
+    for token, piece in enumerate(pieces):
+        if piece is None:
+            continue
+        if piece != seen:
+            for one in range(seen + 1, piece + 1):
+                first[one] = last[one] = token
+            seen = piece
+        last[piece] = token
+    end = last[seen] if seen >= 0 else 0
+    for one in range(seen + 1, count):
+        first[one] = last[one] = end
+    return first, last
 
 
 def collate(reads: Sequence[Read], pad_id: int = 0) -> Batch:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 Json = Any
@@ -90,7 +91,7 @@ class Slot:
     secret: bool = False
     """True for `x-secret`: masked before anything is logged, shown or trained on."""
 
-    @property
+    @cached_property
     def kind(self) -> SlotKind:
         """The decision's kind in one lower-case word."""
         names: dict[type, SlotKind] = {

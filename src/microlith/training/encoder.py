@@ -7,6 +7,7 @@ import os
 import pickle
 import random
 import time
+from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from torch import Tensor
 from microlith.data.example import Example
 from microlith.errors import StorageError, TrainingError
 from microlith.events import Event, Step, Validation, Warned
-from microlith.inference.decode import decode
+from microlith.inference.decode import Decoder
 from microlith.inference.grounding import PLACEHOLDERS, GroundingSpec, spec_of
 from microlith.inference.layout import Layout, layout_of
 from microlith.inference.precision import rounded
@@ -31,6 +32,7 @@ from microlith.training.base import Base, find_base
 from microlith.training.encoder_data import Row, batches, inputs, prepare, tensors
 from microlith.training.encoder_net import EncoderNet, parameter_groups
 from microlith.training.losses import group_loss
+from microlith.training.rounding import prepare_rounding, ranges_found, start_rounding
 from microlith.training.settings import EncoderSettings
 
 _PLACEHOLDER_WORDS = {
@@ -39,6 +41,8 @@ _PLACEHOLDER_WORDS = {
 }  # fmt: skip
 """A new placeholder word is the mean of these words' embeddings. All differ, since embeddings may stay frozen."""
 CHECKPOINT = "checkpoint.pt"
+RANGE_ROWS = 256
+"""Training rows on which the ranges of the rounding layers are found."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +87,7 @@ def train_encoder(
     trained = _untrained(plan, train, settings, base)
     run = _Run(trained, train, validation, run_folder)
     yield from run.events()
-    _round_weights(trained.net)
+    _round_words(trained.net.encoder)
     return trained
 
 
@@ -133,6 +137,8 @@ def _untrained(plan: Plan, train: Sequence[Example], settings: EncoderSettings, 
         _add_placeholders(encoder, tokenizer)
     embeddings = encoder.get_input_embeddings()
     embeddings.weight.requires_grad_(settings.train_embeddings)
+    _round_words(encoder)
+    prepare_rounding(encoder)
     for module in encoder.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = settings.encoder_dropout
@@ -187,6 +193,7 @@ class _Run:
         self.peaks = [float(group["lr"]) for group in groups]
         self.optimizer = torch.optim.AdamW(groups, fused=True)
         self.precision = _precision(self.settings.precision)
+        self.rounds_after = min(round(self.steps * (1.0 - self.settings.rounded_share)), self.steps - 1)
 
     def events(self) -> Iterator[Event]:
         net = self.trained.net
@@ -205,6 +212,8 @@ class _Run:
                 yield Warned(
                     what=f"{len(lost)} rows are left out: no slice spells a value", facts={"rows": lost}
                 )
+            if step == self.rounds_after + 1:
+                self._find_ranges()
             net.train()
             losses += self._update(step, chunk)
             rows += len(chunk)
@@ -273,6 +282,15 @@ class _Run:
         self.optimizer.step()
         return float(mean.detach())
 
+    def _find_ranges(self) -> None:
+        """Fix the ranges of all layers on training rows, and let them round from here on."""
+        rng = random.Random(self.settings.seed)
+        families = rng.sample(self.families, min(RANGE_ROWS, len(self.families)))
+        logits = logits_of(self.trained, [family[0].input for family in families])
+        with ranges_found(self.trained.net.encoder):
+            deque(logits, maxlen=0)
+        start_rounding(self.trained.net.encoder)
+
     def _autocast(self) -> AbstractContextManager[Any]:
         return torch.autocast("cpu", dtype=torch.bfloat16) if self.precision == "bf16" else nullcontext()
 
@@ -307,18 +325,17 @@ class _Run:
             self.trained.net.load_state_dict(state["net"])
             self.optimizer.load_state_dict(state["optimizer"])
             torch.set_rng_state(state["random"])
+            if state["step"] > self.rounds_after:
+                start_rounding(self.trained.net.encoder)
             return int(state["step"])
         except (OSError, RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError):
             return 0  # a damaged checkpoint costs the time since the start, nothing else
 
 
 @torch.no_grad()
-def _round_weights(net: EncoderNet) -> None:
-    """Put the encoder's matrices on the int8 grid, so that storing them as int8 changes nothing."""
-    for module in net.encoder.modules():
-        if isinstance(module, torch.nn.Linear):
-            module.weight.copy_(torch.from_numpy(rounded(module.weight.numpy())))
-    words = net.encoder.get_input_embeddings().weight
+def _round_words(encoder: Any) -> None:
+    """Put the word embeddings on the int8 grid, so that storing them as int8 changes nothing."""
+    words = encoder.get_input_embeddings().weight
     words.copy_(torch.from_numpy(rounded(words.numpy())))
 
 
@@ -360,8 +377,9 @@ def logits_of(
 
 def answer(trained: TrainedEncoder, requests: Sequence[str]) -> list[Any]:
     """The answer to every request, None where there is no valid one."""
+    decoder = Decoder(trained.plan, trained.layout, trained.spec)
     answers: list[Any] = []
     for request, (one, logits) in zip(requests, logits_of(trained, requests), strict=True):
-        decoded = decode(trained.plan, trained.layout, trained.spec, one.grounding, logits)
+        decoded = decoder.decode(one.grounding, logits)
         answers.append(None if decoded.reading is None else write(trained.plan, decoded.reading, request))
     return answers

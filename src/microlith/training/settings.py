@@ -43,6 +43,8 @@ class EncoderSettings:
     """Inside the encoder."""
     train_embeddings: bool = False
     """Also train the word embeddings (half of the default base's weights)."""
+    rounded_share: float = 0.25
+    """Share of the steps, at the end, in which the encoder computes on 8-bit integers as the runtime will, 0-1."""
     max_tokens: int = 192
     """Tokens of a request that are read, 8-512."""
     threads: int = 0
@@ -96,7 +98,7 @@ def _check(settings: EncoderSettings) -> None:
     bounds = {
         "passes": (0.001, 1000), "least_rows": (1, 10**8), "batch_size": (1, 4096), "encoder_rate": (0.0, 1.0),
         "heads_rate": (0.0, 1.0), "layer_decay": (0.0, 1.0), "warmup": (0.0, 1.0), "label_smoothing": (0.0, 0.9),
-        "dropout": (0.0, 0.95), "encoder_dropout": (0.0, 0.95), "max_tokens": (8, 512), "threads": (0, 1024),
+        "dropout": (0.0, 0.95), "encoder_dropout": (0.0, 0.95), "rounded_share": (0.01, 1.0), "max_tokens": (8, 512), "threads": (0, 1024),
         "validations": (0, 1000),
     }  # fmt: skip
     for name, (low, high) in bounds.items():

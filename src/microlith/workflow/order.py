@@ -23,6 +23,7 @@ DATA_SETTINGS: dict[str, type] = {
     "compose_share": float,
     "noise_share": float,
     "validation_share": float,
+    "fence": str,
 }
 """Settings of the dataset that may be overridden beside those of the recipe; names of `build_dataset`."""
 

@@ -36,14 +36,17 @@ class Made:
     """A model whose files are written, and what its card says of it."""
 
     kind: Literal["encoder", "linear"]
-    exact: float
-    """Share of validation rows that the written model answers exactly, 0-1; 0 where there are none."""
-    rows: int
-    """Validation rows."""
+    hits: tuple[bool, ...]
+    """Per validation row: does the written model answer it exactly?"""
     base: Base | None
     parity: Parity | None
     """None where the trained model itself was written."""
     settings: Mapping[str, Any]
+
+    @property
+    def exact(self) -> float:
+        """Share of validation rows that are answered exactly, 0-1; 0 where there are none."""
+        return sum(self.hits) / len(self.hits) if self.hits else 0.0
 
 
 def make_linear(task: Task, dataset: Dataset, folder: Path, *, seed: int) -> Generator[Event, None, Made]:
@@ -62,18 +65,12 @@ def make_linear(task: Task, dataset: Dataset, folder: Path, *, seed: int) -> Gen
     thoughts = [model.think(row.input) for row in dataset.validation]
     model = model.calibrated(fit_confidence(task.plan, dataset.validation, thoughts, ANSWER_FEATURES))
     model.save(folder)
-    exact = exactness(model, dataset.validation)
-    yield StageDone(
-        stage="baselines", detail=f"linear exact {exact:.1%} of validation", seconds=time.monotonic() - begun
-    )
-    return Made(
-        kind="linear",
-        exact=exact,
-        rows=len(dataset.validation),
-        base=None,
-        parity=None,
-        settings={"seed": seed},
-    )
+    made = Made(
+        kind="linear", hits=exact_hits(model, dataset.validation), base=None, parity=None, settings={"seed": seed}
+    )  # fmt: skip
+    detail = f"linear exact {made.exact:.1%} of validation"
+    yield StageDone(stage="baselines", detail=detail, seconds=time.monotonic() - begun)
+    return made
 
 
 def rows_for_linear(train: Sequence[Example], seed: int) -> list[Example]:
@@ -83,11 +80,10 @@ def rows_for_linear(train: Sequence[Example], seed: int) -> list[Example]:
     return written + Random(seed).sample(made, min(len(made), max(0, LINEAR_ROWS - len(written))))
 
 
-def exactness(model: Model, rows: Sequence[Example]) -> float:
-    """Share of rows whose whole answer is right, 0-1; 0 for no rows."""
+def exact_hits(model: Model, rows: Sequence[Example]) -> tuple[bool, ...]:
+    """Per row: is the whole answer right?"""
     predictions = model.predict([row.input for row in rows]) if rows else []
-    hits = sum(one.output == row.output for one, row in zip(predictions, rows, strict=True))
-    return hits / len(rows) if rows else 0.0
+    return tuple(one.output == row.output for one, row in zip(predictions, rows, strict=True))
 
 
 def make_encoder(
@@ -132,13 +128,13 @@ def make_encoder(
     thoughts = model.think_all([row.input for row in dataset.validation])
     model = model.calibrated(fit_confidence(task.plan, dataset.validation, thoughts, ANSWER_FEATURES))
     model.save_calibration(folder)
-    exact = exactness(model, dataset.validation)
-    detail = f"on {len(dataset.validation):,} validation rows, {exact:.1%} of them exact"
-    yield StageDone(stage="calibrate", detail=detail, seconds=time.monotonic() - begun)
-    return Made(
-        kind="encoder", exact=exact, rows=len(dataset.validation), base=_base(trained.base), parity=_parity(report),
+    made = Made(
+        kind="encoder", hits=exact_hits(model, dataset.validation), base=_base(trained.base), parity=_parity(report),
         settings=asdict(trained.settings),
     )  # fmt: skip
+    detail = f"on {len(dataset.validation):,} validation rows, {made.exact:.1%} of them exact"
+    yield StageDone(stage="calibrate", detail=detail, seconds=time.monotonic() - begun)
+    return made
 
 
 def _proven(trained: TrainedEncoder, dataset: Dataset, folder: Path) -> Generator[Event, None, ParityReport]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from microlith.errors import DataError, MicrolithError
-from microlith.evaluation.compare import Comparison, Spread
+from microlith.evaluation.compare import Comparison, Spread, mcnemar
 from microlith.evaluation.result import Evaluation
 from microlith.events import Event, StageDone, StageStarted, Step, Validation, Warned
 from microlith.task.taskfile import Task
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 LIBRARIES = ("torch", "transformers", "onnx", "onnxruntime", "tokenizers", "scipy", "numpy")
 ENOUGH_ROWS = 100
-"""On fewer validation rows a tie does not speak for the smaller model, since pretraining knows wordings no row has."""
+"""On fewer validation rows the test has no power, and the encoder is preferred, since pretraining knows wordings no row has."""
+CHANCE = 0.05
+"""The larger model is preferred where the paired test gives a lead like its own less than this by chance."""
 CHECKPOINTS = "checkpoint*"
 """Files of a run that are of no use once it is finished."""
 
@@ -337,10 +339,13 @@ def preference(made: Sequence[tuple[Made, Draft]], *, chooses: bool) -> tuple[li
     best = made[-1]
     if len(made) == 1:
         return [best], f"{best[0].kind} is the recipe that was asked for or that this machine can run"
-    linear, rows = made[0], best[0].rows
-    on = f"on {rows:,} validation rows: encoder {best[0].exact:.1%} exact, linear {linear[0].exact:.1%}"
-    if chooses and rows >= ENOUGH_ROWS and linear[0].exact >= best[0].exact:
-        return [linear, best], f"linear is preferred, since the larger model is no better {on}"
+    linear, rows = made[0], len(best[0].hits)
+    only = [one and not other for one, other in zip(best[0].hits, linear[0].hits, strict=True)]
+    only_linear = sum(linear[0].hits) - sum(best[0].hits) + sum(only)
+    p = mcnemar(sum(only), only_linear)
+    on = f"on {rows:,} validation rows: encoder {best[0].exact:.1%} exact, linear {linear[0].exact:.1%}, paired test p = {p:.2g}"
+    if chooses and rows >= ENOUGH_ROWS and (sum(only) <= only_linear or p > CHANCE):
+        return [linear, best], f"linear is preferred, since the larger model is not shown to be better {on}"
     return [best, linear], f"encoder is preferred {on}"
 
 
