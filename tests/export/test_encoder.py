@@ -131,6 +131,24 @@ def test_answers_validate_and_copied_values_are_slices(base: Path, tmp_path: Pat
                 assert any(str(field.value) == text[slice(*field.span)] for text in TEXTS)
 
 
+def test_several_threads_answer_as_one_does_in_order(base: Path, tmp_path: Path) -> None:
+    trained, rows = small(base, tmp_path, *PLANS["steps and questions"])
+    export_encoder(trained, rows, tmp_path)
+    requests = [f"{text} {number}" for number in range(20) for text in TEXTS]
+    one, several = (EncoderModel.load(tmp_path, threads=threads).predict(requests) for threads in (1, 3))
+    assert [item.output for item in one] == [item.output for item in several]
+    assert [item.confidence for item in one] == pytest.approx([item.confidence for item in several], abs=1e-6)
+
+
+def test_a_request_is_answered_alike_alone_and_in_a_batch(base: Path, tmp_path: Path) -> None:
+    trained, rows = small(base, tmp_path, *PLANS["steps and questions"])
+    export_encoder(trained, rows, tmp_path)
+    model = EncoderModel.load(tmp_path)
+    together = model.predict(TEXTS)
+    alone = [model.predict([text])[0] for text in TEXTS]
+    assert [item.output for item in together] == [item.output for item in alone]
+
+
 def test_equal_weights_give_equal_bytes(base: Path, tmp_path: Path) -> None:
     found = []
     for name in ("a", "b"):

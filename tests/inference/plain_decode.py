@@ -260,8 +260,9 @@ class _Step:
         scores = np.where(allowed, self.owner.logits["list"][self.index][: len(allowed), columns], -1e4)
         pieces = len(self.owner.grounding.shown)
         chosen, absent = best_slices(
-            scores, self.owner.grounding.candidates, pieces, [slots[key].max_items or 1 for key in keys]
-        )
+            scores, self.owner.grounding.candidates, pieces,
+            [slots[key].max_items or 1 for key in keys], [slots[key].min_items if key in variant.required else 0 for key in keys],
+        )  # fmt: skip
         decisions = []
         for column, key in enumerate(keys):
             mine = [item for item in chosen if item[1] == column]

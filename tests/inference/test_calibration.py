@@ -68,6 +68,20 @@ def test_a_temperature_keeps_the_order(values: list[float], temperature: float) 
     assert (np.diff(found) >= 0).all()
 
 
+@given(st.lists(st.floats(), min_size=2, max_size=2))
+def test_one_answer_as_in_the_array(features: list[float]) -> None:
+    assert LOGISTIC.predict_one(features) == pytest.approx(float(LOGISTIC.predict([features])[0]), rel=1e-9)
+
+
+def test_an_answer_is_no_surer_than_its_least_sure_decision() -> None:
+    calibrator = Calibrator(answer=LOGISTIC)
+    assert calibrator.answer_confidence((3.0, 3.0), [math.log(0.4), -0.01]) == pytest.approx(0.4)
+    assert calibrator.answer_confidence((-9.0, 0.0), [-0.01]) == pytest.approx(
+        LOGISTIC.predict_one((-9.0, 0.0))
+    )
+    assert Calibrator().answer_confidence((0.0,), []) == 0.5
+
+
 @given(st.floats(max_value=0.0) | st.just(math.nan), st.floats(0.05, 20.0))
 def test_one_decision_as_in_the_array(value: float, temperature: float) -> None:
     one = Calibrator(temperatures={"k": temperature})

@@ -182,6 +182,25 @@ def test_a_step_is_not_read_twice() -> None:
     assert [one.value for one in decoded.decisions if one.key == "#count"] == [1]
 
 
+def test_a_required_list_takes_its_least_slices_and_an_optional_one_may_be_left_out() -> None:
+    many = {"type": "array", "items": span("word"), "minItems": 1, "maxItems": 2}
+    schema = {
+        "type": "object",
+        "properties": {"who": many, "what": many},
+        "required": ["who"],
+        "additionalProperties": False,
+    }
+    plan = compile_plan(schema)
+    layout, spec = layout_of(plan), spec_of(plan)
+    grounding = ground("bob sings", spec)
+    logits = guesses(layout, len(grounding.candidates), np.random.default_rng(0), 0.0)
+    logits["0.list"][:] = -9.0
+    logits["0.list"][0, 0, layout.groups[0].lists.index("who:word")] = -3.0
+    decoded = decode(plan, layout, spec, grounding, logits)
+    assert decoded.reading is not None
+    assert write(plan, decoded.reading) == {"who": ["bob"]}
+
+
 def slot(types: set[str], **constraints: Any) -> Slot:
     return Slot(
         key="x", path=("x",), decision=Span(format="text", types=frozenset(types), constraints=constraints)

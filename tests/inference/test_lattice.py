@@ -66,6 +66,12 @@ def test_a_full_column_keeps_the_most_probable() -> None:
     assert [candidate for candidate, _, _ in chosen] == [0, 3]
 
 
+def test_a_column_that_holds_too_few_takes_the_most_probable_free_slices() -> None:
+    scores = np.array([[-1.0, 5.0], [-2.0, FORBIDDEN], [-3.0, FORBIDDEN]])
+    chosen, _ = best_slices(scores, slices(3, 1), 3, [2, 1], [2, 0])
+    assert [(candidate, column) for candidate, column, _ in chosen] == [(0, 1), (1, 0), (2, 0)]
+
+
 @pytest.mark.parametrize("scores", [np.zeros((0, 2)), np.full((3, 2), FORBIDDEN)])
 def test_nothing_allowed_gives_nothing(scores: Array) -> None:
     chosen, absent = best_slices(scores, slices(3, 1)[: len(scores)], 3, [1, 1])

@@ -14,6 +14,7 @@ from microlith.events import Event, Step, Validation, Warned
 from microlith.task.compile import compile_plan
 from microlith.training.base import find_base
 from microlith.training.encoder import CHECKPOINT, TrainedEncoder, answer, train_encoder
+from microlith.training.rounding import rounded_layers
 from microlith.training.settings import EncoderSettings, settings_of
 from tests.tiny_base import make_tiny_base
 
@@ -100,13 +101,22 @@ def test_equal_seeds_give_equal_weights_and_other_seeds_do_not(base: Path, tmp_p
     assert list(weights(run(settings(base, least_rows=64, seed=1), tmp_path)[1])) != first
 
 
-def test_a_killed_run_goes_on_and_ends_with_the_same_weights(base: Path, tmp_path: Path) -> None:
-    given = settings(base, least_rows=160, checkpoint_every_s=0.0, dropout=0.2)
+def test_bf16_learns_and_rounds_too(base: Path, tmp_path: Path) -> None:
+    _, trained = run(settings(base, precision="bf16"), tmp_path)
+    assert answer(trained, [row.input for row in rows()]) == [row.output for row in rows()]
+    assert all(layer.rounds for layer in rounded_layers(trained.net.encoder))
+
+
+@pytest.mark.parametrize("killed_after", [12, 14, 15, 18])  # of 20 steps, of which the last 5 round
+def test_a_killed_run_goes_on_and_ends_with_the_same_weights(
+    base: Path, tmp_path: Path, killed_after: int
+) -> None:
+    given = settings(base, least_rows=160, checkpoint_every_s=0.0, dropout=0.2, rounded_share=0.25)
     whole = list(weights(run(given, tmp_path / "_")[1])) if (tmp_path / "_").mkdir() is None else []
     broken = tmp_path / "broken"
     broken.mkdir()
     work = train_encoder(compile_plan(SCHEMA), rows(), rows(), given, broken)
-    while not isinstance(event := next(work), Step) or event.step < 12:
+    while not isinstance(event := next(work), Step) or event.step < killed_after:
         pass
     work.close()
     assert (broken / CHECKPOINT).is_file()

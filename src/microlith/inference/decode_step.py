@@ -286,8 +286,9 @@ class Step:
         allowed = np.stack([grounding.allowed[:, tables.formats[key]] for key in keys], 1)
         columns = [tables.heads.lists.index(key) for key in keys]
         scores = np.where(allowed, asked.logits["list"][self.index][: len(allowed), columns], -1e4)
-        limits = [slots[key].max_items or 1 for key in keys]
-        chosen, absent = best_slices(scores, grounding.candidates, len(grounding.shown), limits)
+        most = [slots[key].max_items or 1 for key in keys]
+        least = [slots[key].min_items * (key in variant.required) for key in keys]
+        chosen, absent = best_slices(scores, grounding.candidates, len(grounding.shown), most, least)
         options = []
         for column, key in enumerate(keys):
             mine = [item for item in chosen if item[1] == column]

@@ -17,6 +17,7 @@ def best_slices(
     candidates: npt.NDArray[np.int32],
     pieces: int,
     most: Sequence[int],
+    least: Sequence[int] = (),
 ) -> tuple[list[Chosen], Array]:
     """Choose slices for arrays of spans.
 
@@ -25,6 +26,7 @@ def best_slices(
         candidates: (candidates, 2) first and last piece, inclusive.
         pieces: Pieces of the request.
         most: Most slices of each column.
+        least: Fewest slices of each column, none where it is left out; kept as far as free slices go.
 
     Returns:
         The chosen slices in text order, and for every column the log-probability that it holds no slice.
@@ -51,7 +53,16 @@ def best_slices(
         position = int(first[candidate])
     present = np.exp(np.minimum(marginal, 0.0)).sum(axis=0)
     absent: Array = np.log(np.clip(1.0 - present, 1e-12, 1.0))
-    return _at_most(path[::-1], most), absent
+    chosen = _at_most(path[::-1], most)
+    for column, fewest in enumerate(least):
+        _fill_up(
+            chosen,
+            column,
+            fewest,
+            np.where(values[:, column] > -1e3, marginal[:, column], -np.inf),
+            candidates,
+        )
+    return sorted(chosen, key=lambda item: int(first[item[0]])), absent
 
 
 def _forward(
@@ -102,3 +113,17 @@ def _at_most(path: list[Chosen], most: Sequence[int]) -> list[Chosen]:
         mine = sorted((item for item in path if item[1] == column), key=lambda item: -item[2])
         kept.extend(mine[:limit])
     return [item for item in path if item in kept]
+
+
+def _fill_up(
+    chosen: list[Chosen], column: int, fewest: int, marginal: Array, candidates: npt.NDArray[np.int32]
+) -> None:
+    """Add the most probable free slices to a column that holds too few."""
+    short = fewest - sum(item[1] == column for item in chosen)
+    for candidate in np.argsort(-marginal, kind="stable").tolist():
+        if short <= 0 or marginal[candidate] == -np.inf:
+            return
+        first, last = candidates[candidate]
+        if all(last < candidates[one][0] or candidates[one][1] < first for one, _, _ in chosen):
+            chosen.append((candidate, column, float(min(marginal[candidate], 0.0))))
+            short -= 1

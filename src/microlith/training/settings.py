@@ -43,7 +43,7 @@ class EncoderSettings:
     """Inside the encoder."""
     train_embeddings: bool = False
     """Also train the word embeddings (half of the default base's weights)."""
-    rounded_share: float = 0.25
+    rounded_share: float = 0.2
     """Share of the steps, at the end, in which the encoder computes on 8-bit integers as the runtime will, 0-1."""
     max_tokens: int = 192
     """Tokens of a request that are read, 8-512."""
