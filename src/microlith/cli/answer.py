@@ -116,8 +116,7 @@ def predict(
 
       tail -f requests.log | microlith predict infra --text
     """
-    from microlith.workflow.doctor import usable_cores
-    from microlith.workflow.models import open_model
+    from microlith.workflow.models import open_model, usable_cores
 
     opened = open_model(task, model, threads=usable_cores())
     with _source(source) as stream:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from microlith.errors import MicrolithError
+from microlith.workflow.models import usable_cores
 
 Status = Literal["ok", "note", "bad"]
 
@@ -83,13 +84,6 @@ def _processor() -> Finding:
         detail=detail,
         mend="answers take a little longer without vnni; nothing to do",
     )
-
-
-def usable_cores() -> int:
-    """Processor cores that this process may use, at least 1."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _flags(path: Path) -> frozenset[str]:

@@ -15,7 +15,7 @@ from microlith.evaluation.compare import Comparison, Spread
 from microlith.evaluation.result import Evaluation
 from microlith.events import Event, StageDone, StageStarted, Warned
 from microlith.task.taskfile import Task
-from microlith.workflow.models import KINDS, RULES, Opened, open_model
+from microlith.workflow.models import KINDS, RULES, Opened, open_model, usable_cores
 
 if TYPE_CHECKING:
     from microlith.registry import Card
@@ -91,7 +91,7 @@ def evaluate(
     rows = rows_to_score(task, test)
     if test is not None:
         yield from _seen_in_training(task, rows)
-    opened = [open_model(str(task.folder), model, root=root) for model in models]
+    opened = [open_model(str(task.folder), model, root=root, threads=usable_cores()) for model in models]
     evaluations = []
     for one in opened:
         evaluations.append((yield from score(one, rows, task)))
@@ -229,7 +229,6 @@ def _spreads(
     evaluations = [candidate]
     for seed, version in kin.items():
         if seed != card.seed:
-            evaluations.append(
-                (yield from score(open_model(str(task.folder), str(version), root=root), rows, task))
-            )
+            opened = open_model(str(task.folder), str(version), root=root, threads=usable_cores())
+            evaluations.append((yield from score(opened, rows, task)))
     return spread(evaluations, SPREAD_OVER)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,7 +51,7 @@ def open_model(name: str, model: str | None = None, *, root: Path | None = None,
         name: A pack, a task folder, the name of a task that was trained here, or one of these with `@VERSION`.
         model: None for the newest artifact; "encoder", "linear" or "rules"; a version ("3", "infra@3") or alias.
         root: Home of the artifacts; None takes `microlith.registry.home()`.
-        threads: Processor threads of an encoder, at least 1; more than one only pays for batches.
+        threads: Batches that an encoder works on at a time, each on one core, at least 1.
 
     Raises:
         UnknownTask: if there is no such task and no artifact of that name.
@@ -145,6 +146,13 @@ def _artifact(name: str, wanted: str, task: Task | None, root: Path | None) -> A
             raise ArtifactError(f"no {wanted} model of {name} is registered", mend=f"microlith train {name}")
         version = max(versions)
     return open_artifact(name, version, schema=task.schema.value if task is not None else None, root=root)
+
+
+def usable_cores() -> int:
+    """Processor cores that this process may use, at least 1."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def load_folder(kind: str, folder: Path, *, name: str, threads: int = 1) -> Model:

@@ -17,7 +17,7 @@ from microlith.evaluation.result import Evaluation
 from microlith.events import Event, StageDone, StageStarted, Step, Validation, Warned
 from microlith.task.taskfile import Task
 from microlith.workflow.evaluate import SPREAD_OVER, compared, score
-from microlith.workflow.models import Opened, load_folder, rules_model, size_of
+from microlith.workflow.models import Opened, load_folder, rules_model, size_of, usable_cores
 from microlith.workflow.order import Order, Resolved, resolve_order
 from microlith.workflow.specialists import Made, make_encoder, make_linear
 
@@ -256,7 +256,12 @@ class _Pipeline:
                 what="the task has no test rows: the scores are of validation rows, on which confidence was fitted, so they flatter"
             )
         models = [
-            _opened(self.task, made.kind, load_folder(made.kind, one.folder, name=made.kind), one.folder)
+            _opened(
+                self.task,
+                made.kind,
+                load_folder(made.kind, one.folder, name=made.kind, threads=usable_cores()),
+                one.folder,
+            )
             for made, one in order
         ]
         if self.task.rules is not None:
