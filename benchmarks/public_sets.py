@@ -131,7 +131,7 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _threshold(task: Task, order: Order, model: Any, target: float) -> float:
-    """The highest confidence at which the requests in scope of the validation part still reach `target`."""
+    """The highest confidence at which the validation requests in scope reach `target`, by the lower end of their interval."""
     data = resolve_order(task, order).data
     rows: Sequence[Example] = finished(build_dataset(task, seed=order.seed, **data)).validation
     rows = [row for row in rows if row.output["intent"] != OUTSIDE]
@@ -140,8 +140,8 @@ def _threshold(task: Task, order: Order, model: Any, target: float) -> float:
         (one.confidence for one, row in zip(answers, rows, strict=True) if one.output == row.output),
         reverse=True,
     )
-    place = min(round(target * len(rows)), len(right) - 1)
-    return float(right[place])
+    kept = next((n for n in range(len(right)) if wilson(n, len(rows))[0] >= target), len(right))
+    return float(right[kept - 1])
 
 
 def _share(hits: Sequence[bool]) -> str:

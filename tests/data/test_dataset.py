@@ -101,6 +101,13 @@ def test_a_published_split_may_share_wordings_but_no_request(tmp_path: Path) -> 
     assert not {one.input for one in TEST} & {one.input for one in (*data.train, *data.validation)}
 
 
+def test_validation_takes_no_more_rows_than_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("microlith.data.dataset.VALIDATION_ROWS", 4)
+    task = make_task(tmp_path, wordy(80))
+    assert finished(build_dataset(task)).sizes["validation"] == 4
+    assert finished(build_dataset(task, validation_share=0.2)).sizes["validation"] == 16
+
+
 def test_an_unknown_fence_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="choose one of wording, text"):
         finished(build_dataset(make_task(tmp_path, wordy(20)), fence="hedge"))

@@ -22,9 +22,13 @@ RowFormatName = Annotated[
     str, typer.Option("--format", metavar="NAME", help="native, alpaca, sharegpt or chat.")
 ]
 ValidationShare = Annotated[
-    float,
+    float | None,
     typer.Option(
-        "--validation", metavar="SHARE", min=0.01, max=0.9, help="Share of the written rows for validation."
+        "--validation",
+        metavar="SHARE",
+        min=0.01,
+        max=0.9,
+        help="Share of the written rows for validation; default: a tenth, at most 600 rows.",
     ),
 ]
 
@@ -270,7 +274,7 @@ def split(
         Path | None,
         typer.Option("--output", "-o", metavar="FOLDER", help="Folder for the parts and lineage.jsonl."),
     ] = None,
-    validation: ValidationShare = 0.1,
+    validation: ValidationShare = None,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -304,7 +308,7 @@ def export(
             help="Made copies of each row, 0 for the written rows only; default: as training does.",
         ),
     ] = None,
-    validation: ValidationShare = 0.1,
+    validation: ValidationShare = None,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -318,7 +322,7 @@ def export(
     _write(dataset, task, output, row_format, as_json=as_json)
 
 
-def _dataset(name: str, *, seed: int, validation: float, refill: int | None, as_json: bool) -> Dataset:
+def _dataset(name: str, *, seed: int, validation: float | None, refill: int | None, as_json: bool) -> Dataset:
     from microlith.cli.progress import follow
     from microlith.task import load_task
     from microlith.workflow.data import split_rows

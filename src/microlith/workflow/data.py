@@ -211,14 +211,14 @@ def export_rows(dataset: Dataset, folder: Path, row_format: str, *, instruction:
 
 
 def split_rows(
-    task: Task, *, seed: int, validation_share: float, refill: int | None
+    task: Task, *, seed: int, validation_share: float | None, refill: int | None
 ) -> Generator[Event, None, Dataset]:
     """A task's dataset, made as training makes it.
 
     Args:
         task: The task.
         seed: Fixes every random choice.
-        validation_share: Share of the written rows for validation, above 0 and below 1.
+        validation_share: Share of the written rows for validation, above 0 and below 1; None does as training does.
         refill: Made copies of each row; 0 leaves only the written rows, None does as training does.
     """
     from microlith.data.dataset import build_dataset
