@@ -1,7 +1,8 @@
-"""Weights on the int8 grid: one scale an output channel, symmetric around zero.
+"""Word embeddings on the int8 grid: one scale a word, symmetric around zero.
 
-The recipe rounds the trained weights to this grid before they are scored for the last time, so that storing them as
-int8 loses nothing: 8 bits a weight instead of 32, and not one answer that differs.
+The recipe puts the embeddings on this grid before they are trained with, so that storing them as int8 loses nothing: 8 bits
+a number instead of 32, and not one answer that differs. The encoder's products have a grid of their own
+(`training.rounding`).
 """
 
 from __future__ import annotations
