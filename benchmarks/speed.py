@@ -11,16 +11,17 @@ specialist, so the ratios are conservative.
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from microlith.data.load import load_examples, load_test
 from microlith.task.taskfile import Task, load_task
+from microlith.workflow.models import open_model, size_of, usable_cores
 
 ROUNDS = 200
 """Single requests that are timed."""
@@ -75,17 +76,16 @@ def timed(
     )
 
 
-def specialist(task: Task, requests: Sequence[str]) -> tuple[Row, str]:
+def specialist(task: Task, requests: Sequence[str]) -> tuple[Row, Path]:
     """The exported encoder on one core, in batches on all cores, and its folder."""
     from microlith.inference.encoder import EncoderModel
-    from microlith.workflow.models import open_model
 
     artifact = open_model(task.name, model="encoder").artifact
     assert artifact is not None
     folder = artifact.folder
     one = EncoderModel.load(folder, threads=1)
-    all_cores = EncoderModel.load(folder, threads=os.cpu_count() or 1)
-    return timed(one.predict, requests, "microlith encoder", all_cores.predict), str(folder)
+    all_cores = EncoderModel.load(folder, threads=usable_cores())
+    return timed(one.predict, requests, "microlith encoder", all_cores.predict), folder
 
 
 def scikit_learn(task: Task, requests: Sequence[str]) -> Row:
@@ -117,16 +117,16 @@ def token_pipeline(requests: Sequence[str]) -> Row:
     tagger = pipeline("token-classification", model=model, tokenizer=AutoTokenizer.from_pretrained(folder))
 
     def in_batches(texts: Sequence[str]) -> object:
-        torch.set_num_threads(os.cpu_count() or 1)
+        torch.set_num_threads(usable_cores())
         return tagger(list(texts), batch_size=32)
 
     return timed(lambda texts: tagger(list(texts)), requests, "transformers pipeline, tags only", in_batches)
 
 
-def memory_mb(folder: str, requests: Sequence[str]) -> tuple[float, float]:
+def memory_mb(folder: Path, requests: Sequence[str]) -> tuple[float, float]:
     """Resident and peak memory in MB of a process that loads the specialist and answers `requests`."""
     done = subprocess.run(
-        [sys.executable, "-c", MEMORY_SCRIPT, folder],
+        [sys.executable, "-c", MEMORY_SCRIPT, str(folder)],
         input=json.dumps(requests),
         capture_output=True,
         text=True,
@@ -142,12 +142,12 @@ def main(name: str = "infra") -> None:
     requests = [row.input for row in load_test(task).examples]
     own, folder = specialist(task, requests)
     rows = [own, scikit_learn(task, requests), token_pipeline(requests)]
-    print(f"{name}: one request on one core, {BATCH_ROWS} in batches on {os.cpu_count()} cores")
+    print(f"{name}: one request on one core, {BATCH_ROWS} in batches on {usable_cores()} cores")
     print(f"{'':36}{'p50 ms':>9}{'p99 ms':>9}{'per second':>12}{'p50 ratio':>11}")
     for row in rows:
         ratio = row.p50_ms / own.p50_ms
         print(f"{row.what:36}{row.p50_ms:9.2f}{row.p99_ms:9.2f}{row.per_second:12.0f}{ratio:11.2f}")
-    size = sum(os.path.getsize(os.path.join(folder, file)) for file in os.listdir(folder)) / 1e6
+    size = size_of(folder) / 1e6
     now, peak = memory_mb(folder, requests)
     print(
         f"artifact {size:.1f} MB (target 30); memory of a predicting process {now:.0f} MB, peak {peak:.0f} MB (target 300)"

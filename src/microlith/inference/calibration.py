@@ -58,11 +58,10 @@ class LogisticCalibrator:
             raise UsageError(
                 f"features of shape {rows.shape} given, (n, {len(self.names)}) expected: {', '.join(self.names)}"
             )
-        scored = standardise(rows, np.asarray(self.mean), np.asarray(self.scale))
-        return sigmoid(scored @ np.asarray(self.weights) + self.bias)
+        return np.array([self.predict_one(row) for row in rows.tolist()])
 
     def predict_one(self, features: Sequence[float]) -> float:
-        """`predict` of one answer, without the cost of arrays; as many features as `names`."""
+        """Probability that one answer is right, from as many features as `names`; see `predict`."""
         logit = self.bias
         for value, mean, scale, weight in zip(features, self.mean, self.scale, self.weights, strict=True):
             if not math.isnan(value):
@@ -118,11 +117,11 @@ class Calibrator:
         Returns:
             (n,) probabilities, 0-1: the log-odds divided by the temperature (Guo et al. 2017, section 4.2, two classes).
         """
-        odds = log_odds(np.atleast_1d(np.asarray(log_probability, dtype=np.float64)))
-        return sigmoid(odds / self.temperatures.get(kind, 1.0))
+        values = np.atleast_1d(np.asarray(log_probability, dtype=np.float64)).tolist()
+        return np.array([math.exp(self.decision_log_confidence(kind, one)) for one in values])
 
     def decision_log_confidence(self, kind: str, log_probability: float) -> float:
-        """Natural logarithm of `field_confidence` for one decision, without the cost of arrays."""
+        """Natural logarithm of the confidence of one decision; see `field_confidence`."""
         scaled = log_odds_of(log_probability) / self.temperatures.get(kind, 1.0)
         return min(scaled, 0.0) - math.log1p(math.exp(-abs(scaled)))
 
@@ -177,14 +176,11 @@ def _sigmoid(value: float) -> float:
 
 def log_odds(log_probability: Array) -> Array:
     """log(p / (1 - p)) from log(p), within +- `MAX_LOGIT`; NaN becomes the lowest."""
-    low = np.nan_to_num(log_probability, nan=-MAX_LOGIT, neginf=-MAX_LOGIT)
-    kept = np.clip(low, -MAX_LOGIT, -np.exp(-MAX_LOGIT))
-    odds: Array = kept - np.log(-np.expm1(kept))
-    return np.clip(odds, -MAX_LOGIT, MAX_LOGIT)
+    return np.array([log_odds_of(one) for one in log_probability.tolist()])
 
 
 def log_odds_of(log_probability: float) -> float:
-    """`log_odds` of one number, without the cost of arrays."""
+    """`log_odds` of one number."""
     low = -MAX_LOGIT if math.isnan(log_probability) else log_probability
     kept = min(max(low, -MAX_LOGIT), -math.exp(-MAX_LOGIT))
     return min(max(kept - math.log(-math.expm1(kept)), -MAX_LOGIT), MAX_LOGIT)

@@ -117,9 +117,9 @@ class _GroupDecoder:
             for name, value in logits.items()
             if name.startswith(self.prefix)
         }
-        asked, known = Asked(grounding, mine), dict[tuple[int, bool], list[Option] | None]()
+        asked = Asked(grounding, mine)
         for count in self._counts(mine):
-            taken = self._differing(count.value, asked, known)
+            taken = self._differing(count.value, asked)
             if taken is None:
                 continue
             if self.heads.counts > 1:
@@ -130,16 +130,11 @@ class _GroupDecoder:
             return [_values(items) for items in taken]
         return None
 
-    def _differing(
-        self, count: int, asked: Asked, known: dict[tuple[int, bool], list[Option] | None]
-    ) -> list[list[Option]] | None:
+    def _differing(self, count: int, asked: Asked) -> list[list[Option]] | None:
         """The best ways to fill `count` steps; None where one cannot be filled, or copies the same as another."""
         taken: list[list[Option]] = []
         for index in range(count):
-            alone = count == 1
-            if (index, alone) not in known:
-                known[index, alone] = Step(self.tables, asked, index, alone=alone).best()
-            items = known[index, alone]
+            items = Step(self.tables, asked, index, alone=count == 1).best()
             if items is None:
                 return None
             copies = any(item.candidates for item in items)

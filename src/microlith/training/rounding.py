@@ -26,7 +26,7 @@ WEIGHT_LEVELS = 63
 SHARED = 0.8
 """Power of a channel's range that its weights take over, 0-1: 0 rounds all channels of an input alike, 1 each by itself."""
 SMALLEST = 1e-5
-"""Least range of a channel, so that nothing is divided by 0."""
+"""Least range of a channel, and least step, so that nothing is divided by 0."""
 
 
 class RoundedLinear(nn.Module):
@@ -161,7 +161,7 @@ class _Range:
         weights = torch.stack([layer.weight.abs().amax(0) for layer in layers]).amax(0).clamp(min=SMALLEST)
         smooth = reach**SHARED / weights ** (1 - SHARED)
         low, high = (self.low / smooth).amin().clamp(max=0), (self.high / smooth).amax().clamp(min=0)
-        step = (high - low) / LEVELS
+        step = ((high - low) / LEVELS).clamp(min=SMALLEST)
         for layer in layers:
             layer.gain.copy_(1.0 / (smooth * step))
             layer.zero.copy_(torch.round(-low / step))

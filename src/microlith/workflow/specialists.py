@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from microlith.data.example import Example
 from microlith.events import Event, StageDone, StageStarted
-from microlith.inference.protocol import Model
 from microlith.workflow.budget import train_within
-from microlith.workflow.calibrating import fit_confidence
+from microlith.workflow.calibrating import Thought, fit_confidence
 
 if TYPE_CHECKING:
     from microlith.data.dataset import Dataset
@@ -66,7 +65,7 @@ def make_linear(task: Task, dataset: Dataset, folder: Path, *, seed: int) -> Gen
     model = model.calibrated(fit_confidence(task.plan, dataset.validation, thoughts, ANSWER_FEATURES))
     model.save(folder)
     made = Made(
-        kind="linear", hits=exact_hits(model, dataset.validation), base=None, parity=None, settings={"seed": seed}
+        kind="linear", hits=exact_hits(dataset.validation, thoughts), base=None, parity=None, settings={"seed": seed}
     )  # fmt: skip
     detail = f"linear exact {made.exact:.1%} of validation"
     yield StageDone(stage="baselines", detail=detail, seconds=time.monotonic() - begun)
@@ -80,10 +79,12 @@ def rows_for_linear(train: Sequence[Example], seed: int) -> list[Example]:
     return written + Random(seed).sample(made, min(len(made), max(0, LINEAR_ROWS - len(written))))
 
 
-def exact_hits(model: Model, rows: Sequence[Example]) -> tuple[bool, ...]:
-    """Per row: is the whole answer right?"""
-    predictions = model.predict([row.input for row in rows]) if rows else []
-    return tuple(one.output == row.output for one, row in zip(predictions, rows, strict=True))
+def exact_hits(rows: Sequence[Example], thoughts: Sequence[Thought]) -> tuple[bool, ...]:
+    """Per row: is the whole answer right? An empty request is refused, so never."""
+    return tuple(
+        bool(row.input.strip()) and thought.output == row.output
+        for row, thought in zip(rows, thoughts, strict=True)
+    )
 
 
 def make_encoder(
@@ -129,7 +130,7 @@ def make_encoder(
     model = model.calibrated(fit_confidence(task.plan, dataset.validation, thoughts, ANSWER_FEATURES))
     model.save_calibration(folder)
     made = Made(
-        kind="encoder", hits=exact_hits(model, dataset.validation), base=_base(trained.base), parity=_parity(report),
+        kind="encoder", hits=exact_hits(dataset.validation, thoughts), base=_base(trained.base), parity=_parity(report),
         settings=asdict(trained.settings),
     )  # fmt: skip
     detail = f"on {len(dataset.validation):,} validation rows, {made.exact:.1%} of them exact"

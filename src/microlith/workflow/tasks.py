@@ -91,8 +91,8 @@ def new(
     from microlith.task.packs import TASK_FILE
 
     target = folder or Path(name)
-    train = _rows(rows)
-    held = _rows(test) if test is not None else ()
+    train = labelled_rows(rows)
+    held = labelled_rows(test) if test is not None else ()
     inferred = write_task(target, name, train, instruction=instruction)
     files = [TASK_FILE, "schema.json", "data/train.jsonl"]
     if held:
@@ -103,7 +103,12 @@ def new(
     return NewTask(folder=target, files=tuple(files), rows=len(train), findings=inferred.findings)
 
 
-def _rows(path: Path) -> tuple[Example, ...]:
+def labelled_rows(path: Path) -> tuple[Example, ...]:
+    """The rows of a file in any known format.
+
+    Raises:
+        DataError: with every row that cannot be read.
+    """
     from microlith.data.formats import read_rows
 
     found = read_rows(path)

@@ -345,11 +345,11 @@ def preference(made: Sequence[tuple[Made, Draft]], *, chooses: bool) -> tuple[li
     if len(made) == 1:
         return [best], f"{best[0].kind} is the recipe that was asked for or that this machine can run"
     linear, rows = made[0], len(best[0].hits)
-    only = [one and not other for one, other in zip(best[0].hits, linear[0].hits, strict=True)]
-    only_linear = sum(linear[0].hits) - sum(best[0].hits) + sum(only)
-    p = mcnemar(sum(only), only_linear)
+    pairs = list(zip(best[0].hits, linear[0].hits, strict=True))
+    only_encoder, only_linear = pairs.count((True, False)), pairs.count((False, True))
+    p = mcnemar(only_encoder, only_linear)
     on = f"on {rows:,} validation rows: encoder {best[0].exact:.1%} exact, linear {linear[0].exact:.1%}, paired test p = {p:.2g}"
-    if chooses and rows >= ENOUGH_ROWS and (sum(only) <= only_linear or p > CHANCE):
+    if chooses and rows >= ENOUGH_ROWS and (only_encoder <= only_linear or p > CHANCE):
         return [linear, best], f"linear is preferred, since the larger model is not shown to be better {on}"
     return [best, linear], f"encoder is preferred {on}"
 
