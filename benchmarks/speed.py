@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from microlith.data.load import load_examples, load_test
+from microlith.inference.cores import usable_cores
 from microlith.task.taskfile import Task, load_task
-from microlith.workflow.models import open_model, size_of, usable_cores
+from microlith.workflow.models import open_model, size_of
 
 ROUNDS = 200
 """Single requests that are timed."""

@@ -138,6 +138,7 @@ def make_task(
     train: list[Example],
     test: list[Example] | None = None,
     *,
+    validation: list[Example] | None = None,
     schema: Json = SCHEMA,
     kind: str = "text",
 ) -> Task:
@@ -153,6 +154,9 @@ def make_task(
     if test is not None:
         write_lines(folder / "data" / "test.jsonl", test)
         lines.append('test = "data/test.jsonl"')
+    if validation is not None:
+        write_lines(folder / "data" / "validation.jsonl", validation)
+        lines.append('validation = ["data/validation.jsonl"]')
     (folder / "task.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (folder / "schema.json").write_text(json.dumps(schema), encoding="utf-8")
     return load_task(folder)

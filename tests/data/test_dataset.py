@@ -108,6 +108,18 @@ def test_validation_takes_no_more_rows_than_it_needs(tmp_path: Path, monkeypatch
     assert finished(build_dataset(task, validation_share=0.2)).sizes["validation"] == 16
 
 
+def test_rows_kept_for_validation_are_all_of_it_and_their_kin_is_not_trained_on(tmp_path: Path) -> None:
+    held = [member("zoe joins chess", "zoe", "chess"), *wordy(90)[80:], TEST[1]]
+    rows = [*wordy(80), LEAK, member("kim joins chess", "kim", "chess")]
+    task = make_task(tmp_path, rows, [TEST[1]], validation=held)
+    data = finished(build_dataset(task, refill=1))
+    assert {one.input for one in data.validation} == {one.input for one in held[:-1]}
+    assert not {LEAK.input, "kim joins chess"} & {one.input for one in data.train}
+    check_fence(data.train, data.validation, PLAN)
+    more = finished(build_dataset(task, refill=1, validation_share=0.2))
+    assert data.sizes["validation"] < more.sizes["validation"]
+
+
 def test_an_unknown_fence_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="choose one of wording, text"):
         finished(build_dataset(make_task(tmp_path, wordy(20)), fence="hedge"))

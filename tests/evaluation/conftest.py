@@ -85,6 +85,7 @@ def make_task(schema: dict[str, Any], name: str = "sample") -> Task:
         schema=SchemaDocument(name="schema.json", value=schema, lines={}),
         plan=compile_plan(schema),
         train_files=(),
+        validation_files=(),
         test_file=None,
     )
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from microlith.data.example import Example
 from microlith.errors import ArtifactError, ParityError
 from microlith.export import encoder as export
 from microlith.export.encoder import export_encoder
+from microlith.export.parity import ParityReport
 from microlith.inference.encoder import EncoderModel
 from microlith.task.compile import compile_plan
 from microlith.task.packs import pack_folder
@@ -178,6 +180,26 @@ def test_a_sabotaged_export_is_not_accepted(
     with pytest.raises(ParityError, match="answers otherwise") as caught:
         export_encoder(trained, rows, tmp_path)
     assert "t:" in str(caught.value)
+
+
+def test_a_few_changes_too_many_are_judged_on_more_rows(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained, rows = small(base, tmp_path, *PLANS["choice"])
+    asked: list[int] = []
+    honest = export._proof
+
+    def two_changes(
+        trained: TrainedEncoder, examples: Sequence[Example], *rest: Any, **bounds: Any
+    ) -> ParityReport:
+        asked.append(len(examples))
+        return replace(honest(trained, examples, *rest, **bounds), changed=2)
+
+    monkeypatch.setattr(export, "_proof", two_changes)
+    with pytest.raises(ParityError, match="2 of 9 answers changed"):
+        export_encoder(trained, rows, tmp_path)
+    assert export_encoder(trained, rows, tmp_path, more=rows * 50).rows_total == 459
+    assert asked == [9, 9, 459]
 
 
 @pytest.mark.parametrize("file", ["model.onnx", "tokenizer.json", "schema.json", "grounding.json"])

@@ -64,6 +64,9 @@ def _describe(
             not blank_before and request[begin - 1] in OPENING, not blank_after and request[end] in CLOSING,
             *_look(text), request.count(text) > 1, " " in text, end - begin > 24,
             not blank_before and request[begin - 1] in "=:,;/|>", not blank_after and request[end] in ".,;:!?/|",
+            begin > 1 and request[begin - 1] in ".-_@" and request[begin - 2].isalnum(),
+            end + 1 < size and request[end] in ".-_@" and request[end + 1].isalnum(),
+            begin > 0 and request[begin - 1].isalnum(), end < size and request[end].isalnum(),
         )  # fmt: skip
         allowed[row] = _formats_of(text, spec.formats)
     return features, allowed

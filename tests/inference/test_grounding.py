@@ -113,6 +113,21 @@ def test_features_have_their_names_columns() -> None:
     assert "several words" in {name for name, value in zip(FEATURES, rows["Hi there"], strict=True) if value}
 
 
+@pytest.mark.parametrize(
+    ("request_text", "slice_text", "name"),
+    [
+        ("see payroll.corp.lan", "corp.lan", "joint before"), ("see payroll.corp.lan", "payroll", "joint after"),
+        ("ask anna_k now", "k", "joint before"), ("keep it 30d", "30", "inside a word after"), ("keep it 30d", "d", "inside a word before"),
+    ],
+)  # fmt: skip
+def test_a_part_of_a_value_is_told_from_a_whole(request_text: str, slice_text: str, name: str) -> None:
+    found = ground(request_text, spec())
+    rows = {found.text(row): found.features[row] for row in range(len(found.candidates))}
+    column = FEATURES.index(name)
+    assert rows[slice_text][column] == 1
+    assert rows[request_text.split()[-1]][column] == 0
+
+
 def test_a_long_request_is_read_up_to_the_limit() -> None:
     found = ground("word " * 100_000, spec())
     assert len(found.shown) == 160

@@ -150,7 +150,8 @@ def test_calibration_changes_confidence_and_no_answer(gate: Toy, gate_model: Lin
     requests = [row.input for row in gate.examples[:10]]
     before, after = gate_model.predict(requests), gate_model.calibrated(flat).predict(requests)
     assert [one.output for one in before] == [one.output for one in after]
-    assert {one.confidence for one in after} == {0.5}
+    assert max(one.confidence for one in after) == 0.5
+    assert all(one.confidence <= min(field.confidence for field in one.fields) for one in after)
     assert after[0].fields[0].confidence < before[0].fields[0].confidence
 
 

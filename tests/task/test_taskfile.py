@@ -125,6 +125,18 @@ def test_a_test_file_is_never_trained_on(tmp_path: Path) -> None:
     assert "task.toml:5: data/test.jsonl is also a file to train on" in broken(tmp_path)[0]
 
 
+def test_validation_files_are_read_and_kept_apart(tmp_path: Path) -> None:
+    toml = TOML + '[data]\ntrain = ["data/*.jsonl"]\nvalidation = ["held*.jsonl"]'
+    make(tmp_path, toml, data__a_dot_jsonl="", held2_dot_jsonl="", held1_dot_jsonl="")
+    assert [path.name for path in load_task(tmp_path).validation_files] == ["held1.jsonl", "held2.jsonl"]
+    for patterns, problem in (
+        ('["data/a.jsonl"]', "task.toml:5: a.jsonl is also a file to train on"),
+        ('["no.jsonl"]', "task.toml:5: no file matches 'no.jsonl'"),
+    ):
+        make(tmp_path, toml.replace('["held*.jsonl"]', patterns))
+        assert problem in broken(tmp_path)[0]
+
+
 def test_other_encodings_are_refused_and_a_byte_order_mark_is_not(tmp_path: Path) -> None:
     make(tmp_path)
     (tmp_path / "task.toml").write_bytes(b"\xef\xbb\xbf" + TOML.encode())

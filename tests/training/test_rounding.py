@@ -98,6 +98,25 @@ def test_gradients_are_those_of_the_float_layer(seed: int) -> None:
         assert float((mine - theirs).norm() / theirs.norm()) < 0.02
 
 
+def test_integers_in_bf16_training_are_those_of_the_plain_product() -> None:
+    torch.manual_seed(0)
+    layer = RoundedLinear(nn.Linear(384, 48))
+    layer.gain.fill_(40.0)
+    layer.zero.fill_(93.0)
+    layer.rounds = True
+    values = torch.randn(5, 7, 384)
+    found, wanted = values.clone().requires_grad_(), values.clone().requires_grad_()
+    plain = layer(wanted)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        quick = layer(found)
+    assert torch.equal(quick, plain)
+    quick.square().sum().backward()
+    plain.square().sum().backward()
+    assert found.grad is not None
+    assert wanted.grad is not None
+    assert float((found.grad - wanted.grad).norm() / wanted.grad.norm()) < 0.01
+
+
 def test_a_value_out_of_range_is_held_and_gets_no_gradient() -> None:
     layer = RoundedLinear(nn.Linear(1, 1))
     layer.rounds = True

@@ -8,6 +8,7 @@ from typing import Any
 from microlith.data.example import Example
 from microlith.inference.decode import Decided, Decoded
 from microlith.task.compile import compile_plan
+from microlith.task.taskfile import load_task
 from microlith.workflow.calibrating import LEAST_ROWS, fit_confidence, judged
 
 PLAN = compile_plan({
@@ -21,6 +22,7 @@ PLAN = compile_plan({
     },
     "required": ["kind", "hosts"],
 })  # fmt: skip
+INFRA = load_task("infra").plan
 EXPECTED = {"kind": "a", "hosts": [{"host": "x.lan"}]}
 HOSTS = ("hosts",)
 
@@ -33,6 +35,10 @@ def host_key() -> str:
     return next(iter(PLAN.groups[1].slots))
 
 
+def name_key() -> str:
+    return next(key for key, slot in INFRA.root.slots.items() if slot.path == ("username",))
+
+
 def test_every_decision_is_judged_by_itself() -> None:
     decisions = [
         decided((), 0, "kind", "b"),
@@ -42,8 +48,15 @@ def test_every_decision_is_judged_by_itself() -> None:
     ]
     found = judged(PLAN, decisions, EXPECTED)
     assert [(kind, right) for kind, _, right in found] == [
-        ("choice", False), ("count", False), ("span", True), ("span", False),
+        ("choice", False), ("count", False), ("span", True),
     ]  # fmt: skip
+
+
+def test_fields_of_a_wrong_action_are_not_judged() -> None:
+    expected = {"action": "user_add", "username": "bob"}
+    for action, judgements in (("user_add", [True, True]), ("user_remove", [False])):
+        decisions = [decided((), 0, "action", action), decided((), 0, name_key(), "bob")]
+        assert [right for _, _, right in judged(INFRA, decisions, expected)] == judgements
 
 
 @dataclass(frozen=True)

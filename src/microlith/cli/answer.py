@@ -116,7 +116,8 @@ def predict(
 
       tail -f requests.log | microlith predict infra --text
     """
-    from microlith.workflow.models import open_model, usable_cores
+    from microlith.inference.cores import usable_cores
+    from microlith.workflow.models import open_model
 
     opened = open_model(task, model, threads=usable_cores())
     with _source(source) as stream:

@@ -126,14 +126,15 @@ def _show_check(found: DataCheck) -> None:
     likely = [one.problem().what for one in found.conflicts if not one.certain]
     _show_some("contradictions: the same request, other answers", certain)
     _show_some("nearly equal requests with other answers, worth a look", likely)
-    leaks = [f"{one.example.source}: {one.reason} as the test row {one.kin_to}" for one in found.fenced]
-    _show_some("kin to test rows, never trained on", leaks)
+    leaks = [f"{one.example.source}: {one.reason} as {one.kin_to}" for one in found.fenced]
+    _show_some("kin to rows kept for test or validation, never trained on", leaks)
     for note in found.notes:
         say(f"! {note}", style="yellow")
     usable = found.rows - len(found.duplicates) - len(found.fenced)
     say(
         f"\n{found.rows:,} good rows, {len(found.bad):,} mistakes; {len(found.duplicates):,} duplicates and {len(found.fenced):,} kin "
-        f"of test rows are left out: {usable:,} to train and validate on, {found.test_rows:,} frozen test rows"
+        f"of rows kept apart are left out: {usable:,} to learn from; kept apart: {found.validation_rows:,} validation rows, "
+        f"{found.test_rows:,} frozen test rows"
     )
 
 

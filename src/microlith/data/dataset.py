@@ -20,9 +20,9 @@ from microlith.data.conflicts import find_conflicts
 from microlith.data.dedupe import NEAR_DUPLICATE, deduplicate
 from microlith.data.example import Example
 from microlith.data.kin import wording
-from microlith.data.load import Loaded, load_examples, load_test
+from microlith.data.load import Loaded, load_examples, load_test, load_validation
+from microlith.data.split import Fenced, Split, split
 from microlith.data.split import fence as fenced_off
-from microlith.data.split import split
 from microlith.errors import DataError, UsageError
 from microlith.events import Event, Progress, StageDone, StageStarted, Warned
 from microlith.task.plan import Json, Plan
@@ -114,10 +114,10 @@ def build_dataset(
         refill: See `Augmentation`; so are `compose_share` and `noise_share`.
         compose_share: Composed rows for each refilled one, 0-1.
         noise_share: Share of made rows with noise, 0-1.
-        validation_share: Share of the written rows for validation, above 0 and below 1; None for a tenth, but no more than
-            `VALIDATION_ROWS`.
+        validation_share: Share of the written rows for validation, above 0 and below 1, beside the task's own validation
+            rows; None for none where the task has such rows, else a tenth, but no more than `VALIDATION_ROWS`.
         near_duplicates: Jaccard index from which equal answers make near-duplicates; None keeps them.
-        fence: What may not be shared with a test row: "wording", the request with its values masked, or "text", the request as
+        fence: What may not be shared with a test row, nor by a training row with a validation row: "wording", the request with its values masked, or "text", the request as
             it stands, for published splits whose rows have wordings in common.
         skip_bad: True to leave out bad rows with a warning instead of refusing them all.
 
@@ -137,6 +137,7 @@ def build_dataset(
     started = time.monotonic()
     yield StageStarted(stage="data", detail=f"{len(task.train_files)} files")
     loaded = yield from _admitted(load_examples(task), skip_bad=skip_bad)
+    given = yield from _admitted(load_validation(task), skip_bad=skip_bad)
     tested = yield from _admitted(load_test(task), skip_bad=skip_bad)
     plan = task.plan
     facts: dict[str, Json] = {
@@ -146,31 +147,38 @@ def build_dataset(
     }
     unique = deduplicate(loaded, near=near_duplicates)
     yield from _conflicts(unique.kept, plan)
-    kept, fenced = fenced_off(unique.kept, tested, plan if fence == "wording" else None)
+    masking = plan if fence == "wording" else None
+    given, unfit = fenced_off(deduplicate(given, near=near_duplicates).kept, tested, masking)
+    kept, fenced = fenced_off(unique.kept, (*tested, *given), masking)
     facts |= {"read": len(loaded), "duplicates": len(unique.removed), "fenced": len(fenced)}
     if not kept:
         raise DataError(
             "no rows are left to train on", place=str(task.folder), mend="write rows that are not in the test"
         )
-    if fenced:
-        reasons = ", ".join(
-            f"{count} for {reason}" for reason, count in Counter(row.reason for row in fenced).items()
+    if unfit:
+        yield Warned(
+            what=f"{len(unfit)} validation rows are kin to test rows and are left out: {_reasons(unfit)}"
         )
-        yield Warned(what=f"{len(fenced)} rows are kin to test rows and are left out: {reasons}")
+    if fenced:
+        kin = "test or validation" if given else "test"
+        yield Warned(what=f"{len(fenced)} rows are kin to {kin} rows and are left out: {_reasons(fenced)}")
     if validation_share is None:
-        validation_share = min(0.1, VALIDATION_ROWS / len(kept))
+        validation_share = 0.0 if given else min(0.1, VALIDATION_ROWS / len(kept))
     facts["validation_share"] = validation_share
-    parts = split(kept, validation_share, seed, plan=plan)
+    parts = (
+        split(kept, validation_share, seed, plan=plan) if validation_share or not given else Split(train=kept)
+    )
+    validation = (*given, *parts.validation)
     for note in parts.notes:
         yield Warned(what=note)
-    apart = (*parts.validation, *(tested if fence == "wording" else ()))
+    apart = (*validation, *(tested if fence == "wording" else ()))
     made = yield from _made(
         parts.train, plan, how, seed=seed, is_valid=task.validator.is_valid,
         wordings={wording(row, plan) for row in apart}, texts={row.input for row in tested},
     )  # fmt: skip
     facts["made"] = dict(Counter(row.made_by for row in made))
     dataset = Dataset(
-        train=(*parts.train, *made), validation=parts.validation, test=tested, notes=parts.notes, facts=facts
+        train=(*parts.train, *made), validation=validation, test=tested, notes=parts.notes, facts=facts
     )
     sizes = ", ".join(f"{count:,} {part}" for part, count in dataset.sizes.items())
     yield StageDone(stage="data", detail=sizes, seconds=time.monotonic() - started)
@@ -206,6 +214,11 @@ def _admitted(loaded: Loaded, *, skip_bad: bool) -> Generator[Event, None, tuple
         )
         return loaded.examples
     return loaded.checked()
+
+
+def _reasons(fenced: Sequence[Fenced]) -> str:
+    counts = Counter(row.reason for row in fenced)
+    return ", ".join(f"{count} for {reason}" for reason, count in counts.items())
 
 
 def _conflicts(examples: Sequence[Example], plan: Plan) -> Iterator[Event]:

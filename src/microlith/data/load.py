@@ -56,6 +56,15 @@ def load_examples(task: Task) -> Loaded:
     return load_files(task, task.train_files)
 
 
+def load_validation(task: Task) -> Loaded:
+    """Read and check the rows that the task keeps for validation; empty where it names none.
+
+    Raises:
+        DataError: if a file cannot be read at all.
+    """
+    return load_files(task, task.validation_files)
+
+
 def load_test(task: Task) -> Loaded:
     """Read and check the rows that only the final score may read; empty where the task has none.
 

@@ -24,7 +24,7 @@ class Split:
     """Rows parted in two, no family on both sides."""
 
     train: tuple[Example, ...]
-    validation: tuple[Example, ...]
+    validation: tuple[Example, ...] = ()
     notes: tuple[str, ...] = ()
     """What the reader should know, e.g. that families were too large for the share that was asked for."""
 

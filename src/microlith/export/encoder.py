@@ -28,6 +28,7 @@ def export_encoder(
     examples: Sequence[Example],
     folder: Path,
     *,
+    more: Sequence[Example] = (),
     allowance: float = 0.005,
     confidence_bound: float = 0.05,
 ) -> ParityReport:
@@ -37,6 +38,8 @@ def export_encoder(
         trained: The trained encoder.
         examples: Validation rows; all are answered by the network and through the real runtime.
         folder: Existing, empty folder.
+        more: Rows that are asked too where `examples` show a few changed answers too many: on some hundred rows, a share below
+            the allowance goes above it by chance now and then. All rows together then count.
         allowance: Share of answers that the int8 file may change, 0-1; the float export may change none.
         confidence_bound: Mean absolute change of a decision's probability that is allowed, 0-1.
 
@@ -46,14 +49,10 @@ def export_encoder(
     """
     try:
         _write_side_files(trained, folder)
-        reference = trained_answers(trained, examples)
-        exact = _answers(trained, folder / FLOAT_MODEL, examples, integers=False)
-        whole = _answers(trained, folder / MODEL, examples, integers=True)
-        with unrounded(trained.net.encoder):
-            free = trained_answers(trained, examples)
-        report = compare_answers(
-            examples, reference, whole, free, exact, allowance=allowance, confidence_bound=confidence_bound
-        )
+        bounds = {"allowance": allowance, "confidence_bound": confidence_bound}
+        report = _proof(trained, examples, folder, **bounds)
+        if more and report.differs_often:
+            report = _proof(trained, [*examples, *more], folder, **bounds)
         proof = json.dumps(report.to_json(), indent=2, ensure_ascii=False)
         (folder / "parity.json").write_text(proof, encoding="utf-8")
     except OSError as error:
@@ -67,6 +66,24 @@ def export_encoder(
             f"the exported model answers otherwise than the trained one: {report.summary}", problems=rows
         )
     return report
+
+
+def _proof(
+    trained: TrainedEncoder,
+    examples: Sequence[Example],
+    folder: Path,
+    *,
+    allowance: float,
+    confidence_bound: float,
+) -> ParityReport:
+    reference = trained_answers(trained, examples)
+    exact = _answers(trained, folder / FLOAT_MODEL, examples, integers=False)
+    whole = _answers(trained, folder / MODEL, examples, integers=True)
+    with unrounded(trained.net.encoder):
+        free = trained_answers(trained, examples)
+    return compare_answers(
+        examples, reference, whole, free, exact, allowance=allowance, confidence_bound=confidence_bound
+    )
 
 
 def _answers(trained: TrainedEncoder, path: Path, examples: Sequence[Example], *, integers: bool) -> Thoughts:

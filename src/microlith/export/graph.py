@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from microlith.inference.grounding import FEATURES
 from microlith.inference.layout import GroupLayout
 from microlith.inference.precision import to_grid
-from microlith.training.encoder_net import NEGATIVE, EncoderNet, GroupHeads
+from microlith.training.encoder_net import NEGATIVE, PLACES, EncoderNet, GroupHeads
 from microlith.training.rounding import RoundedLinear
 
 OPSET, IR_VERSION, MICROSOFT = 20, 10, "com.microsoft"
@@ -98,12 +98,10 @@ class _Graph:
         inputs = (value, self.constant(integers.T, np.int8), one, self.constant(scales), point, "", bias)
         return self.many("MatMulIntegerToFloat", *inputs, count=1, domain=MICROSOFT)[0]
 
-    def norm(self, value: str, norm: Any, beside: str) -> str:
-        """Layer normalisation of `value` + `beside`."""
-        inputs = (value, beside, self.constant(_array(norm.weight)), self.constant(_array(norm.bias)))
-        return self.many(
-            "SkipLayerNormalization", *inputs, count=1, domain=MICROSOFT, epsilon=float(norm.eps)
-        )[0]
+    def norm(self, value: str, norm: Any) -> str:
+        """Layer normalisation. The runtime's fused "skip" variant is several times slower than a sum and this."""
+        scale, shift = self.constant(_array(norm.weight)), self.constant(_array(norm.bias))
+        return self.add("LayerNormalization", value, scale, shift, epsilon=float(norm.eps))
 
     def output(self, name: str, value: str, shape: list[Any]) -> onnx.ValueInfoProto:
         self.nodes.append(helper.make_node("Identity", [value], [name], name=name))
@@ -136,25 +134,43 @@ def _embeddings(graph: _Graph, embeddings: Any) -> str:
     )
     length = graph.add("Shape", "input_ids", start=1, end=2)
     places_here = graph.add("Slice", graph.constant(places), graph.constant([0], np.int64), length)
-    norm = embeddings.LayerNorm
-    scale, shift = graph.constant(_array(norm.weight)), graph.constant(_array(norm.bias))
-    summed = graph.add("Add", words, places_here)
-    return graph.add("LayerNormalization", summed, scale, shift, epsilon=float(norm.eps))
+    return graph.norm(graph.add("Add", words, places_here), embeddings.LayerNorm)
 
 
 def _layer(graph: _Graph, states: str, mask: str, layer: Any, heads: int) -> str:
-    own, after = layer.attention.self, layer.attention.output
-    read = graph.rounded(states, own.query)
-    query, key, value = (graph.linear(read, one) for one in (own.query, own.key, own.value))
-    attended = graph.many(
-        "MultiHeadAttention", query, key, value, "", mask, count=1, domain=MICROSOFT, num_heads=heads
-    )[0]
-    out = graph.linear(graph.rounded(attended, after.dense), after.dense)
-    states = graph.norm(out, after.LayerNorm, beside=states)
-    wide, narrow = layer.intermediate.dense, layer.output.dense
+    after, wide, narrow = layer.attention.output, layer.intermediate.dense, layer.output.dense
+    attend = _attend_on_integers if graph.integers else _attend
+    attended = attend(graph, states, mask, layer.attention, heads)
+    states = graph.norm(graph.add("Add", graph.linear(attended, after.dense), states), after.LayerNorm)
     spread = graph.add("Gelu", graph.linear(graph.rounded(states, wide), wide))
     out = graph.linear(graph.rounded(spread, narrow), narrow)
-    return graph.norm(out, layer.output.LayerNorm, beside=states)
+    return graph.norm(graph.add("Add", out, states), layer.output.LayerNorm)
+
+
+def _attend(graph: _Graph, states: str, mask: str, attention: Any, heads: int) -> str:
+    own = attention.self
+    query, key, value = (graph.linear(states, one) for one in (own.query, own.key, own.value))
+    return graph.many(
+        "MultiHeadAttention", query, key, value, "", mask, count=1, domain=MICROSOFT, num_heads=heads
+    )[0]
+
+
+def _attend_on_integers(graph: _Graph, states: str, mask: str, attention: Any, heads: int) -> str:
+    """As `_attend`, in one node, and rounded as the next layer reads it: the values come multiplied by its gain."""
+    layers, after = [attention.self.query, attention.self.key, attention.self.value], attention.output.dense
+    gains = [np.float32(1.0), np.float32(1.0), _array(after.gain)]
+    grids = [tuple(map(_array, layer.weight_grid())) for layer in layers]
+    integers = np.concatenate([grid for grid, _ in grids])
+    scales = np.concatenate([scale * gain for (_, scale), gain in zip(grids, gains, strict=True)])
+    biases = np.concatenate([_array(layer.bias) * gain for layer, gain in zip(layers, gains, strict=True)])
+    one = graph.constant(1.0, np.float32)
+    inputs = (
+        graph.rounded(states, layers[0]), graph.constant(integers.T, np.int8), graph.constant(biases), one,
+        graph.constant(scales), mask, graph.constant(_array(layers[0].zero), np.uint8),
+        graph.constant(np.zeros(len(scales)), np.int8),
+    )  # fmt: skip
+    attended = graph.many("QAttention", *inputs, count=1, domain=MICROSOFT, num_heads=heads)[0]
+    return graph.add("QuantizeLinear", attended, one, graph.constant(_array(after.zero), np.uint8))
 
 
 # ----------------------------------------------------------------------------------------------- heads
@@ -188,7 +204,7 @@ class _Heads:
             [queries, self.values, *([_array(self.heads.border.weight)] if slices else [])]
         )
         scores = self._views(matrix.T)
-        sizes = [len(queries), len(self.values), 3 * slices]
+        sizes = [len(queries), len(self.values), len(PLACES) * slices]
         parts = graph.split(scores, [size for size in sizes if size])
         self.mask = graph.add(
             "Unsqueeze",
@@ -249,7 +265,11 @@ class _Heads:
         graph, layout = self.graph, self.layout
         biased = graph.add("Add", borders, graph.constant(_array(self.heads.border.bias)))
         by_token = graph.add("Transpose", graph.add("Mul", biased, self.mask), perm=[0, 2, 1, 3])
-        first, last, inside = graph.many("Split", by_token, count=3, axis=-1, num_outputs=3)
+        first, last, inside, before_it, after_it = graph.many(
+            "Split", by_token, count=len(PLACES), axis=-1, num_outputs=len(PLACES)
+        )
+        first = graph.add("Add", first, self._moved(before_it, 1))
+        last = graph.add("Add", last, self._moved(after_it, -1))
         sums = graph.add("CumSum", inside, graph.constant(1, np.int64))
         begin, end = graph.many("Split", "candidates", count=2, axis=-1, num_outputs=2)
         before = graph.add("Sub", inside, sums)
@@ -262,7 +282,9 @@ class _Heads:
             "Unsqueeze", graph.add("Cast", tokens, to=TensorProto.FLOAT), graph.constant([3], np.int64)
         )
         mean = graph.add("Div", graph.add("Add", less, more), length)
-        look = graph.add("MatMul", "features", graph.constant(_array(self.heads.look.weight).T))
+        seen = graph.add("MatMul", "features", graph.constant(_array(self.heads.see.weight).T))
+        seen = graph.add("Gelu", graph.add("Add", seen, graph.constant(_array(self.heads.see.bias))))
+        look = graph.add("MatMul", seen, graph.constant(_array(self.heads.look.weight).T))
         look = graph.add("Unsqueeze", look, graph.constant([2], np.int64))
         total = graph.add("Add", graph.add("Add", graph.add("Add", start, stop), mean), look)
         scores = graph.add("Transpose", total, perm=[0, 2, 1, 3])
@@ -273,6 +295,18 @@ class _Heads:
             graph.output(f"{self.number}.{name}", part, ["batch", layout.steps, "candidates", sizes[name]])
             for name, part in zip(names, parts, strict=True)
         ]
+
+    def _moved(self, value: str, by: int) -> str:
+        """`value` (batch, tokens, ...) one token later (1) or earlier (-1); the token at the end stands twice."""
+        graph, axis, last = self.graph, self.graph.constant([1], np.int64), np.iinfo(np.int64).max
+        kept, edge = ((0, -1), (0, 1)) if by == 1 else ((1, last), (-1, last))
+        parts = [
+            graph.add(
+                "Slice", value, graph.constant([start], np.int64), graph.constant([stop], np.int64), axis
+            )
+            for start, stop in ((edge, kept) if by == 1 else (kept, edge))
+        ]
+        return graph.add("Concat", *parts, axis=1)
 
 
 def _pooled_columns(heads: GroupHeads) -> tuple[Array, Array, list[int]]:

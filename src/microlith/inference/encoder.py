@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from math import exp, log
 from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeVar
@@ -16,10 +17,11 @@ from tokenizers import Tokenizer
 
 from microlith.errors import ArtifactError
 from microlith.inference.calibration import Calibrator, log_odds_of
-from microlith.inference.decode import Decided, Decoded, Decoder
+from microlith.inference.confidence import DecisionConfidence
+from microlith.inference.decode import Decoded, Decoder, Logits
 from microlith.inference.decode_step import FLOOR
 from microlith.inference.fields import AnswerCheck, decision_facts
-from microlith.inference.grounding import Grounding, GroundingSpec
+from microlith.inference.grounding import FEATURES, Grounding, GroundingSpec
 from microlith.inference.layout import layout_of
 from microlith.inference.protocol import Prediction
 from microlith.inference.reader import Read, collate, read_requests
@@ -28,17 +30,19 @@ from microlith.task.plan import Json, Plan
 from microlith.task.reading import write
 
 Result = TypeVar("Result")
-BATCH_ROWS = 32
+BATCH_ROWS = 8
 """Most requests in one run of the network."""
 READABLE = 20_000
 """Characters of a request that are handed to the tokenizer; far more than the pieces that are read."""
 CALIBRATION = "calibration.json"
 ANSWER_FEATURES = (
     "log odds", "lowest", "margin", "decisions", "steps", "incomplete", "out of scope", "log pieces", "unknown",
+    "peak", "entropy",
 )  # fmt: skip
 """What the confidence of a whole answer is fitted on: log-odds of the product of its decisions' probabilities, the smallest
 of their log-probabilities, the smallest lead over a second-best option, how many decisions and steps, whether the answer asks back or declines, the logarithm
-of the number of pieces, and the share of tokens that the encoder does not know."""
+of the number of pieces, the share of tokens that the encoder does not know, and the greatest logit and the entropy of the
+outermost choice."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,15 +67,15 @@ class EncoderModel:
     ) -> None:  # fmt: skip
         """A model from its loaded parts; `EncoderModel.load` reads them from a folder. `clock` gives seconds."""
         self.plan, self._spec, self._tokenizer, self._session = plan, spec, tokenizer, session
-        self._calibrator = calibrator or Calibrator()
+        self._sure = DecisionConfidence(plan, calibrator or Calibrator())
         self._name, self._clock, self._threads = name, clock, threads
-        self._decoder = Decoder(plan, layout_of(plan), spec)
+        layout = layout_of(plan)
+        self._decoder = Decoder(plan, layout, spec)
+        root = layout.groups[0].choices
+        self._first = root[0].columns if root else None
         self._outputs = [output.name for output in session.get_outputs()]
         self._check = AnswerCheck(plan, name)
         self._unknown = tokenizer.token_to_id("[UNK]")
-        self._kinds = {
-            (group.path, key): slot.kind for group in plan.groups for key, slot in group.slots.items()
-        }
 
     @classmethod
     def load(
@@ -94,6 +98,7 @@ class EncoderModel:
             spec = GroundingSpec(**{**raw, "formats": tuple(raw["formats"]), "atoms": tuple(raw["atoms"])})
             tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
             session = _session(folder / file)
+            _check_inputs(session, folder)
             fitted = folder / CALIBRATION
             calibrator = (
                 Calibrator.from_json(json.loads(fitted.read_text(encoding="utf-8")))
@@ -155,7 +160,7 @@ class EncoderModel:
 
     def save_calibration(self, folder: Path) -> None:
         """Write the calibration beside the network."""
-        text = json.dumps(self._calibrator.to_json(), indent=2)
+        text = json.dumps(self._sure.calibrator.to_json(), indent=2)
         (folder / CALIBRATION).write_text(text, encoding="utf-8")
 
     def _timed(self, requests: list[str]) -> list[Prediction]:
@@ -177,7 +182,7 @@ class EncoderModel:
             logits = {name: values[row] for name, values in zip(self._outputs, arrays, strict=True)}
             decoded = self._decoder.decode(one.grounding, logits)
             output = None if decoded.reading is None else write(self.plan, decoded.reading, request)
-            features = self._features(one, decoded, output)
+            features = self._features(one, decoded, output) + self._outermost(logits)
             thoughts.append(
                 Thought(output=output, decoded=decoded, grounding=one.grounding, features=features)
             )
@@ -206,22 +211,41 @@ class EncoderModel:
             float(np.mean(one.ids == self._unknown)) if self._unknown is not None else 0.0,
         )
 
+    def _outermost(self, logits: Logits) -> tuple[float, float]:
+        """Greatest logit and entropy of the root's first choice: low and high where a request is like none that was learnt."""
+        if self._first is None:
+            return 0.0, 0.0
+        scores = logits["0.choice"][0, self._first].tolist()
+        peak = max(scores)
+        weights = [exp(one - peak) for one in scores]
+        total = sum(weights)
+        return peak, log(total) - sum(
+            weight * (one - peak) for weight, one in zip(weights, scores, strict=True)
+        ) / total
+
     def _prediction(self, request: str, thought: Thought) -> Prediction:
         if thought.output is None:
             return self._check.refusal("no valid answer can be made of this request")
-        decisions = [replace(item, log_probability=self._sure(item)) for item in thought.decoded.decisions]
+        decisions = self._sure.of(thought.decoded.decisions)
         decoded = Decoded(reading=thought.decoded.reading, decisions=decisions)
         confidences, spans = decision_facts(self.plan, decoded, thought.grounding, thought.output)
-        sure = self._calibrator.answer_confidence(
+        sure = self._sure.calibrator.answer_confidence(
             thought.features, [item.log_probability for item in decisions]
         )
         return self._check.prediction(
             request, thought.output, confidence=sure, confidences=confidences, spans=spans
         )
 
-    def _sure(self, item: Decided) -> float:
-        kind = self._kinds.get((item.group, item.key), "count")
-        return self._calibrator.decision_log_confidence(kind, item.log_probability)
+
+def _check_inputs(session: Any, folder: Path) -> None:
+    """A network that was made for other features cannot be asked."""
+    shape = next(one.shape for one in session.get_inputs() if one.name == "features")
+    if shape[-1] != len(FEATURES):
+        raise ArtifactError(
+            f"the model reads {shape[-1]} features of a slice, this version of microlith gives {len(FEATURES)}",
+            place=str(folder),
+            mend="train it again",
+        )
 
 
 def _session(path: Path) -> Any:
@@ -230,6 +254,5 @@ def _session(path: Path) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = False
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

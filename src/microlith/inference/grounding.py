@@ -29,6 +29,7 @@ FEATURES = (
     "whole words", "blank or edge before", "blank or edge after", "opening mark before", "closing mark after",
     "ends in punctuation", "starts with punctuation", "has upper case", "has digit", "has other sign", "has dot",
     "stands twice", "several words", "very long", "separator before", "separator after",
+    "joint before", "joint after", "inside a word before", "inside a word after",
 )  # fmt: skip
 """Names of the binary features of a candidate, in column order."""
 
@@ -200,6 +201,10 @@ _BEFORE_BLANK, _AFTER_BLANK = _COLUMN["blank or edge before"], _COLUMN["blank or
 _WHOLE, _TWICE, _LONG = _COLUMN["whole words"], _COLUMN["stands twice"], _COLUMN["very long"]
 _UPPER, _DIGIT, _SIGN = _COLUMN["has upper case"], _COLUMN["has digit"], _COLUMN["has other sign"]
 _DOT, _BLANK = _COLUMN["has dot"], _COLUMN["several words"]
+_JOINT_BEFORE, _JOINT_AFTER = _COLUMN["joint before"], _COLUMN["joint after"]
+_INSIDE_BEFORE, _INSIDE_AFTER = _COLUMN["inside a word before"], _COLUMN["inside a word after"]
+_JOINTS = frozenset(".-_@")
+"""Signs that hold the parts of one value together: a slice beside one is perhaps only a part."""
 _STARTS, _ENDS = _COLUMN["starts with punctuation"], _COLUMN["ends in punctuation"]
 _SLASH, _NEW_LINE, _TAB, _SPACED = (1 << bit for bit in range(len(FEATURES), len(FEATURES) + 4))
 """Beyond the features: a sign of a path, a line break, a tab, a blank of any kind."""
@@ -225,10 +230,9 @@ def _describe(
     looks = _looks(request, starts, ends, first, last)
     bits = (np.asarray(looks, dtype=np.int32)[:, None] >> _SHIFTS) & 1
     texts = [request[starts[begin] : ends[end]] for begin, end in zip(first, last, strict=True)]
-    several = _several_words(tuple(spec.formats))
+    several, one = _several_words(spec.formats), _one_word(spec.formats)
     rows = [
-        several(text, look) if look & _SPACED else _formats_of(text, spec.formats)
-        for text, look in zip(texts, looks, strict=True)
+        several(text, look) if look & _SPACED else one(text) for text, look in zip(texts, looks, strict=True)
     ]
     allowed = np.frombuffer(b"".join(rows), dtype=np.bool_).reshape(len(texts), len(spec.formats))
     return bits.astype(np.float32), allowed
@@ -238,8 +242,8 @@ def _looks(request: str, starts: list[int], ends: list[int], first: list[int], l
     """Bits of every candidate, which come in the order of their first piece and grow from it."""
     pieces = [_piece(request[start:end]) for start, end in zip(starts, ends, strict=True)]
     gaps = [0, *(_gap(request[end:start]) for end, start in zip(ends, starts[1:], strict=False))]
-    before = [_edge(request[start - 1 : start], _BEFORE, _BEFORE_BLANK) for start in starts]
-    after = [_edge(request[end : end + 1], _AFTER, _AFTER_BLANK) for end in ends]
+    before = [_before(request, start) for start in starts]
+    after = [_after(request, end) for end in ends]
     whole = _BEFORE_BLANK | _AFTER_BLANK
     looks: list[int] = []
     now, reached, held, twice = -1, -1, 0, True
@@ -282,8 +286,26 @@ def _gap(text: str) -> int:
     return _SPACED | odd | _BLANK * (" " in text) | _NEW_LINE * ("\n" in text) | _TAB * ("\t" in text)
 
 
-def _edge(sign: str, table: dict[str, int], blank: int) -> int:
-    return table.get(sign, 0) if sign and not sign.isspace() else blank
+def _before(request: str, start: int) -> int:
+    """Bits of what stands before a slice."""
+    sign = request[start - 1 : start]
+    if not sign or sign.isspace():
+        return _BEFORE_BLANK
+    if sign.isalnum():
+        return _INSIDE_BEFORE
+    joint = sign in _JOINTS and request[start - 2 : start - 1].isalnum()
+    return _BEFORE.get(sign, 0) | _JOINT_BEFORE * joint
+
+
+def _after(request: str, end: int) -> int:
+    """Bits of what stands after a slice."""
+    sign = request[end : end + 1]
+    if not sign or sign.isspace():
+        return _AFTER_BLANK
+    if sign.isalnum():
+        return _INSIDE_AFTER
+    joint = sign in _JOINTS and request[end + 1 : end + 2].isalnum()
+    return _AFTER.get(sign, 0) | _JOINT_AFTER * joint
 
 
 # --------------------------------------------------------------------------------------- what a candidate may fill
@@ -299,16 +321,30 @@ _ANY_WORDS = {"text": (0, 0), "name": (80, _NEW_LINE), "password": (128, _NEW_LI
 """Formats that several words always satisfy, but for their length (0: any) and what stands between the words."""
 
 
-@lru_cache(maxsize=16384)
-def _formats_of(text: str, formats: tuple[str, ...]) -> bytes:
-    """One byte a format, 1 where `text`, which holds no blank, satisfies it."""
-    address = _ADDRESS.fullmatch(text) is not None
-    return bytes(
-        (name not in _REQUIRED or any(sign in text for sign in _REQUIRED[name]))
-        and (address or name not in _ADDRESSES)
-        and FORMATS[name].check(text)
-        for name in formats
-    )
+@lru_cache(maxsize=64)
+def _one_word(formats: tuple[str, ...]) -> Callable[[str], bytes]:
+    """A function from a text without a blank to one byte a format, 1 where the text satisfies it."""
+    free = [(column, FORMATS[name].check) for column, name in enumerate(formats) if name not in _REQUIRED]
+    bound = [
+        (column, FORMATS[name].check, frozenset(_REQUIRED[name]), name in _ADDRESSES)
+        for column, name in enumerate(formats)
+        if name in _REQUIRED
+    ]
+    signs = frozenset().union(*(needed for _, _, needed, _ in bound))
+
+    @lru_cache(maxsize=16384)
+    def found(text: str) -> bytes:
+        row = bytearray(len(formats))
+        for column, check in free:
+            row[column] = check(text)
+        held = signs.intersection(text)
+        if held:
+            address = _ADDRESS.fullmatch(text) is not None
+            for column, check, needed, is_address in bound:
+                row[column] = (address or not is_address) and not held.isdisjoint(needed) and check(text)
+        return bytes(row)
+
+    return found
 
 
 @lru_cache(maxsize=64)

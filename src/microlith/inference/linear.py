@@ -17,6 +17,7 @@ import numpy.typing as npt
 from microlith.data.example import Example
 from microlith.errors import MicrolithError, MissingExtra
 from microlith.inference.calibration import Calibrator, log_odds_of
+from microlith.inference.confidence import DecisionConfidence
 from microlith.inference.decode import Decoded, Decoder
 from microlith.inference.fields import AnswerCheck, answer_each, decision_facts
 from microlith.inference.grounding import Grounding, GroundingSpec, ground
@@ -89,9 +90,7 @@ class LinearModel:
         self._layout: Layout = layout_of(plan)
         self._decoder = Decoder(plan, self._layout, weights.spec)
         self._check = AnswerCheck(plan, name)
-        self._kinds = {
-            (group.path, key): slot.kind for group in plan.groups for key, slot in group.slots.items()
-        }
+        self._sure = DecisionConfidence(plan, weights.calibrator)
 
     @property
     def name(self) -> str:
@@ -142,25 +141,15 @@ class LinearModel:
         thought = self.think(request)
         if thought.output is None:
             return self._check.refusal("no valid answer can be made of this request")
-        calibrator = self.weights.calibrator
-        decisions = [
-            replace(
-                item,
-                log_probability=calibrator.decision_log_confidence(
-                    self._kind(item.group, item.key), item.log_probability
-                ),
-            )
-            for item in thought.decoded.decisions
-        ]
+        decisions = self._sure.of(thought.decoded.decisions)
         decoded = Decoded(reading=thought.decoded.reading, decisions=decisions)
         confidences, spans = decision_facts(self.plan, decoded, thought.grounding, thought.output)
-        sure = calibrator.answer_confidence(thought.features, [item.log_probability for item in decisions])
+        sure = self.weights.calibrator.answer_confidence(
+            thought.features, [item.log_probability for item in decisions]
+        )
         return self._check.prediction(
             request, thought.output, confidence=sure, confidences=confidences, spans=spans
         )
-
-    def _kind(self, group: tuple[str, ...], key: str) -> str:
-        return self._kinds.get((group, key), "count")
 
     def _logits(self, grounding: Grounding) -> Logits:
         """The heads of every group, as `decode` takes them."""

@@ -124,10 +124,11 @@ def write_task(
     name: str,
     examples: Iterable[Row],
     *,
+    test: Iterable[Row] = (),
     instruction: str | None = None,
     input_kind: Literal["text", "json"] = "text",
 ) -> InferredSchema:
-    """Make a task folder from rows: task.toml, schema.json and data/train.jsonl.
+    """Make a task folder from rows: task.toml, schema.json, data/train.jsonl and, where given, data/test.jsonl.
 
     The folder appears under its name only when it is complete.
 
@@ -135,6 +136,7 @@ def write_task(
         folder: Where it shall lie; must not exist, or be empty.
         name: Lower-case letters, digits, `-` and `_`.
         examples: The rows; all of them are written to data/train.jsonl.
+        test: Rows to keep aside as the frozen test set; the schema is not inferred from them.
         instruction: What the job is, in words; None writes a sentence to be edited.
         input_kind: "json" where requests are structured.
 
@@ -150,13 +152,16 @@ def write_task(
         )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} exists already", mend="choose another name, or remove it first")
-    rows = list(examples)
+    rows, held = list(examples), list(test)
     inferred = infer_task(rows, title=name)
+    toml = _task_toml(name, instruction or f"Turn a request into the answer of {name}.", input_kind)
     files = {
-        TASK_FILE: _task_toml(name, instruction or f"Turn a request into the answer of {name}.", input_kind),
+        TASK_FILE: toml.replace(NO_TEST, TEST) if held else toml,
         "schema.json": schema_text(inferred.schema),
         "data/train.jsonl": "".join(f"{line}\n" for line in _lines(rows)),
     }
+    if held:
+        files["data/test.jsonl"] = "".join(f"{line}\n" for line in _lines(held))
     try:
         _place(folder, files)
     except OSError as error:
@@ -228,6 +233,10 @@ def _place(folder: Path, files: dict[str, str]) -> None:
         raise
 
 
+NO_TEST, TEST = '# test = "data/test.jsonl"', 'test = "data/test.jsonl"'
+"""What task.toml says of a frozen test set while there is none, and when there is one."""
+
+
 def _task_toml(name: str, instruction: str, input_kind: str) -> str:
     return f"""\
 name = {json.dumps(name)}
@@ -243,6 +252,9 @@ route = ["specialist", "rules"]
 [data]
 # Rows to learn from: {{"input": ..., "output": ...}} a line. Add files freely; every match is read.
 train = ["data/train*.jsonl"]
+# Rows like the traffic to come that confidence is fitted on and nothing is trained on. Without them a part of the
+# training rows is kept apart.
+# validation = ["data/validation.jsonl"]
 # Rows that only the final score may read. Without them a part of the training rows is kept apart.
 # test = "data/test.jsonl"
 

@@ -64,14 +64,18 @@ def variant_of(group: Group, step: Mapping[str, Json]) -> Variant:
     Raises:
         DataError: if none fits.
     """
-    fitting = [
-        variant
-        for variant in group.variants
-        if all(step.get(key) in (None, value) for key, value in variant.tags.items())
-    ]
-    if not fitting:
+    best, most = None, -1
+    for variant in group.variants:
+        stated = sum([step.get(key) is not None for key in variant.slots]) if _fits(variant, step) else -1
+        if stated > most:
+            best, most = variant, stated
+    if best is None:
         raise DataError(f"no branch of the schema has {dict(step)!r}")
-    return max(fitting, key=lambda variant: sum(step.get(key) is not None for key in variant.slots))
+    return best
+
+
+def _fits(variant: Variant, step: Mapping[str, Json]) -> bool:
+    return all(step.get(key) in (None, value) for key, value in variant.tags.items())
 
 
 def missing_of(variant: Variant, step: Mapping[str, Json]) -> list[str]:

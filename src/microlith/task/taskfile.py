@@ -37,6 +37,7 @@ class _Strict(BaseModel):
 
 class _Data(_Strict):
     train: list[_Text] = Field(default=["data/train*.jsonl"], min_length=1)
+    validation: list[_Text] = []
     test: _Text | None = None
 
 
@@ -75,6 +76,8 @@ class Task:
     plan: Plan
     train_files: tuple[Path, ...]
     """Files of rows to train on, sorted; empty where there are none yet."""
+    validation_files: tuple[Path, ...]
+    """Files of rows, like the traffic to come, that confidence is fitted on and nothing is trained on; sorted."""
     test_file: Path | None
     """Rows that only the final score may read; None where there are none."""
     recipe: str = "auto"
@@ -112,7 +115,7 @@ def load_task(name_or_folder: str | Path) -> Task:
     folder = _folder(name_or_folder)
     parsed = parse_toml(read_text(folder / TASK_FILE, error=TaskFileError), name=TASK_FILE)
     file, problems = _checked(parsed)
-    train, test = _data_files(folder, parsed, problems)
+    data = _data_files(folder, parsed, problems)
     if file is None:
         problems += _schema_problems(folder, parsed)
         raise TaskFileError(f"{folder / TASK_FILE} is wrong", problems=problems)
@@ -132,8 +135,9 @@ def load_task(name_or_folder: str | Path) -> Task:
         folder=folder,
         schema=document,
         plan=plan,
-        train_files=train,
-        test_file=test,
+        train_files=data.train,
+        validation_files=data.validation,
+        test_file=data.test,
         recipe=file.recipe.name,
         error_budget=file.error_budget.max_wrong,
         settings=dict(file.recipe.__pydantic_extra__),
@@ -227,42 +231,54 @@ def _schema_problems(folder: Path, parsed: TomlText) -> list[Problem]:
 # -------------------------------------------------------------------------------------------- data and rules
 
 
-def _data_files(
-    folder: Path, parsed: TomlText, problems: list[Problem]
-) -> tuple[tuple[Path, ...], Path | None]:
+@dataclass(frozen=True, kw_only=True)
+class _Files:
+    """What `[data]` names."""
+
+    train: tuple[Path, ...] = ()
+    validation: tuple[Path, ...] = ()
+    test: Path | None = None
+
+
+def _data_files(folder: Path, parsed: TomlText, problems: list[Problem]) -> _Files:
     """The files that `[data]` names; what is wrong with them is added to `problems`."""
     try:
         data = _Data.model_validate(parsed.value.get("data", {}))
     except ValidationError:
-        return (), None  # told already, with the rest of task.toml
-    place = f"{TASK_FILE}:{_line(('data', 'train'), parsed)}"
+        return _Files()  # told already, with the rest of task.toml
+    train = _found(folder, "train", data.train, parsed, problems)
+    validation = _found(folder, "validation", data.validation, parsed, problems)
+    test = folder / data.test if data.test else None
+    place = f"{TASK_FILE}:{_line(('data', 'test'), parsed)}"
+    if test is not None and not test.is_file():
+        mend = "put the test rows there, or leave test out"
+        problems.append(Problem(what=f"{data.test} is missing", place=place, mend=mend))
+    if test is not None and test in {*train, *validation}:
+        use, other = ("train on", "train") if test in train else ("validate on", "validation")
+        problems.append(
+            Problem(what=f"{data.test} is also a file to {use}", place=place, mend=f"narrow {other}")
+        )
+    for path in sorted({*train} & {*validation}):
+        where = f"{TASK_FILE}:{_line(('data', 'validation'), parsed)}"
+        problems.append(
+            Problem(what=f"{path.name} is also a file to train on", place=where, mend="narrow train")
+        )
+    return _Files(train=train, validation=validation, test=test)
+
+
+def _found(
+    folder: Path, part: str, patterns: Iterable[str], parsed: TomlText, problems: list[Problem]
+) -> tuple[Path, ...]:
+    """Files that match the patterns of one part, sorted; a pattern without any is added to `problems`."""
     found: set[Path] = set()
-    for pattern in data.train:
+    for pattern in patterns:
         matched = list(_matching(folder, pattern))
         found.update(matched)
-        if not matched and ("data", "train") in parsed.lines:
-            problems.append(
-                Problem(
-                    what=f"no file matches {pattern!r}",
-                    place=place,
-                    mend="put rows there, or name another file",
-                )
-            )
-    test = folder / data.test if data.test else None
-    test_place = f"{TASK_FILE}:{_line(('data', 'test'), parsed)}"
-    if test is not None and not test.is_file():
-        problems.append(
-            Problem(
-                what=f"{data.test} is missing",
-                place=test_place,
-                mend="put the test rows there, or leave test out",
-            )
-        )
-    if test is not None and test in found:
-        problems.append(
-            Problem(what=f"{data.test} is also a file to train on", place=test_place, mend="narrow train")
-        )
-    return tuple(sorted(found)), test
+        if not matched and ("data", part) in parsed.lines:
+            place = f"{TASK_FILE}:{_line(('data', part), parsed)}"
+            mend = "put rows there, or name another file"
+            problems.append(Problem(what=f"no file matches {pattern!r}", place=place, mend=mend))
+    return tuple(sorted(found))
 
 
 def _matching(folder: Path, pattern: str) -> Iterator[Path]:

@@ -21,17 +21,19 @@ from torch import Tensor
 from microlith.data.example import Example
 from microlith.errors import StorageError, TrainingError
 from microlith.events import Event, Step, Validation, Warned
+from microlith.inference.cores import usable_cores
 from microlith.inference.decode import Decoder
 from microlith.inference.grounding import PLACEHOLDERS, GroundingSpec, spec_of
 from microlith.inference.layout import Layout, layout_of
 from microlith.inference.precision import rounded
 from microlith.inference.reader import collate, read_requests
-from microlith.task.plan import Plan
+from microlith.task.plan import Choice, Plan
 from microlith.task.reading import read, write
+from microlith.training import attention
 from microlith.training.base import Base, find_base
 from microlith.training.encoder_data import Row, batches, inputs, prepare, tensors
 from microlith.training.encoder_net import EncoderNet, parameter_groups
-from microlith.training.losses import group_loss
+from microlith.training.losses import group_loss, outlier_loss
 from microlith.training.rounding import prepare_rounding, ranges_found, start_rounding
 from microlith.training.settings import EncoderSettings
 
@@ -41,6 +43,8 @@ _PLACEHOLDER_WORDS = {
 }  # fmt: skip
 """A new placeholder word is the mean of these words' embeddings. All differ, since embeddings may stay frozen."""
 CHECKPOINT = "checkpoint.pt"
+SCORED_ROWS = 256
+"""Validation rows, evenly spread over all of them, that a training is scored on while it goes."""
 RANGE_ROWS = 256
 """Training rows on which the ranges of the rounding layers are found."""
 
@@ -82,7 +86,7 @@ def train_encoder(
     """
     _require(plan, train)
     torch.manual_seed(settings.seed)
-    torch.set_num_threads(settings.threads or os.cpu_count() or 1)
+    torch.set_num_threads(settings.threads or usable_cores())
     base = find_base(settings.base)
     trained = _untrained(plan, train, settings, base)
     run = _Run(trained, train, validation, run_folder)
@@ -131,7 +135,9 @@ def _untrained(plan: Plan, train: Sequence[Example], settings: EncoderSettings, 
             place=str(base.folder),
             mend='name a base whose config.json says "model_type": "bert", e.g. MiniLM, BERT, BGE, E5 or GTE (small, base, large)',
         )
-    encoder = AutoModel.from_pretrained(base.folder, add_pooling_layer=False)
+    encoder = AutoModel.from_pretrained(
+        base.folder, add_pooling_layer=False, attn_implementation=attention.register()
+    )
     if spec.atoms:
         tokenizer.add_special_tokens(list(PLACEHOLDERS))
         _add_placeholders(encoder, tokenizer)
@@ -193,6 +199,7 @@ class _Run:
         self.peaks = [float(group["lr"]) for group in groups]
         self.optimizer = torch.optim.AdamW(groups, fused=True)
         self.precision = _precision(self.settings.precision)
+        self.outside = _outside(trained.plan, trained.layout)
         self.rounds_after = min(round(self.steps * (1.0 - self.settings.rounded_share)), self.steps - 1)
 
     def events(self) -> Iterator[Event]:
@@ -230,7 +237,7 @@ class _Run:
                 )  # fmt: skip
                 losses, reported = 0.0, step
             if (step in checks or step == self.steps) and self.validation:
-                yield Validation(step=step, exact=self._score(), rows=min(len(self.validation), 256))
+                yield self._scored(step)
             if time.monotonic() - saved > self.settings.checkpoint_every_s and step < self.steps:
                 self._save(step)
                 saved = time.monotonic()
@@ -275,6 +282,10 @@ class _Run:
         for number, (heads, target) in enumerate(zip(trained.layout.groups, targets, strict=True)):
             mine = _of_group(out, number)
             loss = loss + group_loss(mine, target, heads, settings.label_smoothing)
+        if self.outside is not None and settings.outlier_weight:
+            first, label = self.outside
+            mixed = outlier_loss(out["0.choice"][:, 0, first], targets[0].choices[:, 0, 0], label)
+            loss = loss + settings.outlier_weight * mixed
         mean = (loss * weights).sum() / weights.sum()
         self.optimizer.zero_grad(set_to_none=True)
         mean.backward()  # type: ignore[no-untyped-call]
@@ -294,10 +305,11 @@ class _Run:
     def _autocast(self) -> AbstractContextManager[Any]:
         return torch.autocast("cpu", dtype=torch.bfloat16) if self.precision == "bf16" else nullcontext()
 
-    def _score(self) -> float:
-        rows = list(self.validation[:256])
+    def _scored(self, step: int) -> Validation:
+        rows = self.validation[:: math.ceil(len(self.validation) / SCORED_ROWS)]
         answers = answer(self.trained, [row.input for row in rows])
-        return float(sum(got == row.output for got, row in zip(answers, rows, strict=True))) / len(rows)
+        hits = sum(got == row.output for got, row in zip(answers, rows, strict=True))
+        return Validation(step=step, exact=hits / len(rows), rows=len(rows))
 
     def _save(self, step: int) -> None:
         target = self.folder / CHECKPOINT
@@ -346,6 +358,17 @@ def _families(train: Sequence[Example]) -> list[list[Example]]:
         root = example.parents[0] if example.parents and example.made_by != "compose" else example.source
         families.setdefault(root, []).append(example)
     return [sorted(family, key=lambda one: bool(one.parents)) for family in families.values()]
+
+
+def _outside(plan: Plan, layout: Layout) -> tuple[slice, int] | None:
+    """Columns of the root's first choice and the option that declines; None where there is none, or where steps are joined."""
+    heads = layout.groups[0]
+    if not heads.choices or heads.steps > 1:
+        return None
+    first = heads.choices[0]
+    decision = plan.root.slots[first.key].decision
+    declines = decision.out_of_scope if isinstance(decision, Choice) else None
+    return None if declines is None else (first.columns, first.options.index(declines))
 
 
 def _of_group(out: Mapping[str, Tensor], number: int) -> dict[str, Tensor]:

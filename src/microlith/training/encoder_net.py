@@ -11,6 +11,10 @@ from torch import Tensor, nn
 from microlith.inference.grounding import FEATURES
 from microlith.inference.layout import GroupLayout, Layout
 
+PLACES = ("first", "last", "inside", "before", "after")
+"""Tokens that speak for a slice: its first, its last, the mean of its own, the one before it and the one after it."""
+LOOKS = 48
+"""Hidden units that a slice's features (quotes around it, digits in it, ...) meet in before they are weighed for each slot."""
 NEGATIVE = -1e4
 """Logit of what may not be chosen; finite, so that float16 and empty rows stay defined."""
 
@@ -36,8 +40,9 @@ class GroupHeads(nn.Module):
         self.absent = nn.Parameter(torch.zeros(max(len(layout.spans), 1), width))
         self.absent_bias = nn.Parameter(torch.zeros(max(len(layout.spans), 1)))
         slices = len(layout.spans) + len(layout.lists)
-        self.border = nn.Linear(width, 3 * max(slices, 1))
-        self.look = nn.Linear(len(FEATURES), max(slices, 1), bias=False)
+        self.border = nn.Linear(width, len(PLACES) * max(slices, 1))
+        self.see = nn.Linear(len(FEATURES), LOOKS)
+        self.look = nn.Linear(LOOKS, max(slices, 1), bias=False)
         for module in (self.choice, self.count, self.border):
             nn.init.normal_(module.weight, std=0.02)
             nn.init.zeros_(module.bias)
@@ -61,8 +66,8 @@ class GroupHeads(nn.Module):
         layout, states = self.layout, self.dropout(states)
         views = states.unsqueeze(1)
         if self.steps > 1:
-            hidden = nn.functional.gelu(views @ self.down)
-            views = views + hidden @ self.up
+            hidden = nn.functional.gelu(torch.einsum("btw,swr->sbtr", states, self.down))
+            views = views + torch.einsum("sbtr,srw->bstw", hidden, self.up)
         weights = self.query @ views.transpose(-1, -2) + (1.0 - mask[:, None, None, :]) * NEGATIVE
         pooled = weights.softmax(-1) @ views
         out: dict[str, Tensor] = {}
@@ -86,14 +91,17 @@ class GroupHeads(nn.Module):
         return out
 
     def _slices(self, views: Tensor, mask: Tensor, candidates: Tensor, features: Tensor) -> Tensor:
-        """(batch, steps, candidates, slices): first token + last token + mean of the tokens between + look."""
+        """(batch, steps, candidates, slices): what the tokens of `PLACES` say, and how the slice looks."""
         marks = self.border(views) * mask[:, None, :, None]
-        first, last, inside = marks.chunk(3, -1)
+        first, last, inside, before, after = marks.chunk(len(PLACES), -1)
+        before = torch.cat([before[:, :, :1], before[:, :, :-1]], 2)
+        after = torch.cat([after[:, :, 1:], after[:, :, -1:]], 2)
         begin, end = candidates[..., 0], candidates[..., 1]
         sums = torch.cat([torch.zeros_like(inside[:, :, :1]), inside.cumsum(2)], 2)
         length = (end - begin + 1).to(marks.dtype)[:, None, :, None]
         mean = (_rows(sums, end + 1) - _rows(sums, begin)) / length
-        total: Tensor = _rows(first, begin) + _rows(last, end) + mean + self.look(features).unsqueeze(1)
+        look = self.look(nn.functional.gelu(self.see(features))).unsqueeze(1)
+        total: Tensor = _rows(first + before, begin) + _rows(last + after, end) + mean + look
         return total
 
 

@@ -62,25 +62,46 @@ class RoundedLinear(nn.Module):
 
 
 class _WholeProduct(torch.autograd.Function):
-    """round(values * gain) @ integers.T * scales + bias, with the gradients of the unrounded product."""
+    """round(values * gain) @ integers.T * scales + bias, with the gradients of the unrounded product.
+
+    Sums of the integers are exact in float32 and in int32 alike. Where training runs in bf16 the second is quicker, and
+    the gradients, which need no exactness, are products in bf16.
+    """
 
     @staticmethod
     def forward(
         context: Any, values: Tensor, weight: Tensor, bias: Tensor, gain: Tensor, zero: Tensor,
         integers: Tensor, scales: Tensor,
     ) -> Tensor:  # fmt: skip
-        free = (values * gain).round_()
-        steps = free.clamp(-zero, LEVELS - zero)
-        context.save_for_backward(steps, free == steps, gain, integers, scales)
-        return nn.functional.linear(steps, integers) * scales + bias
+        context.quick = torch.is_autocast_enabled("cpu")
+        with torch.autocast("cpu", enabled=False):
+            free = (values * gain).round_()
+            steps = free.clamp(-zero, LEVELS - zero)
+            context.save_for_backward(steps, free == steps, gain, integers, scales)
+            summed = (
+                _int_sums(steps, zero, integers) if context.quick else nn.functional.linear(steps, integers)
+            )
+            return summed * scales + bias
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         steps, inside, gain, integers, scales = context.saved_tensors
-        flat = gradient.flatten(0, -2)
-        to_values = ((flat * scales) @ integers).view_as(steps).mul_(gain).mul_(inside)
-        to_weight = (flat.T @ steps.flatten(0, -2)).div_(gain)
+        kind = torch.bfloat16 if context.quick else torch.float32
+        flat = gradient.flatten(0, -2).float()
+        to_values = (
+            ((flat * scales).to(kind) @ integers.to(kind)).float().view_as(steps).mul_(gain).mul_(inside)
+        )
+        to_weight = (flat.T.to(kind) @ steps.flatten(0, -2).to(kind)).float().div_(gain)
         return to_values, to_weight, flat.sum(0), None, None, None, None
+
+
+def _int_sums(steps: Tensor, zero: Tensor, integers: Tensor) -> Tensor:
+    """steps @ integers.T by 8-bit products and 32-bit sums: `steps` are moved to -128..127, and the move is taken back."""
+    moved = zero - 128.0
+    whole = (steps + moved).flatten(0, -2).to(torch.int8)
+    sums = torch._int_mm(whole, integers.to(torch.int8).t())
+    back = moved.int() * integers.sum(1).int()
+    return (sums - back).float().view(*steps.shape[:-1], -1)
 
 
 def rounded_layers(encoder: nn.Module) -> list[RoundedLinear]:

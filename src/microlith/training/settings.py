@@ -37,6 +37,8 @@ class EncoderSettings:
     warmup: float = 0.06
     """Share of the steps in which the rate rises."""
     label_smoothing: float = 0.05
+    outlier_weight: float = 0.5
+    """Weight of the loss of made-up outliers, at least 0; for tasks of one step whose outermost choice may decline a request."""
     dropout: float = 0.1
     """On the token states that the heads read."""
     encoder_dropout: float = 0.0
@@ -98,6 +100,7 @@ def _check(settings: EncoderSettings) -> None:
     bounds = {
         "passes": (0.001, 1000), "least_rows": (1, 10**8), "batch_size": (1, 4096), "encoder_rate": (0.0, 1.0),
         "heads_rate": (0.0, 1.0), "layer_decay": (0.0, 1.0), "warmup": (0.0, 1.0), "label_smoothing": (0.0, 0.9),
+        "outlier_weight": (0.0, 100.0),
         "dropout": (0.0, 0.95), "encoder_dropout": (0.0, 0.95), "rounded_share": (0.01, 1.0), "max_tokens": (8, 512), "threads": (0, 1024),
         "validations": (0, 1000),
     }  # fmt: skip

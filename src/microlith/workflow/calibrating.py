@@ -62,20 +62,24 @@ def fit_confidence(
 def judged(plan: Plan, decisions: Sequence[Decided], expected: Json) -> list[tuple[str, float, bool]]:
     """(kind, log-probability, was it right?) of every decision that the right answer speaks of.
 
-    A decision of an object that the right answer does not have is wrong, since it would not have been taken.
+    It does not speak of a step that it does not have, nor of the fields of another action: those hang on the number of steps
+    and on the discriminators, which are judged by themselves (see `inference.confidence`).
     """
     try:
         reading: Reading = read(plan, expected)
     except DataError:
         return []
     groups = {group.path: group for group in plan.groups}
+    tags = {(one.group, one.step, one.key): one.value for one in decisions}
     found = []
     for one in decisions:
-        steps = reading.get(one.group, [])
+        group, steps = groups[one.group], reading.get(one.group, [])
         if one.key == "#count":
             found.append(("count", one.log_probability, one.value == len(steps)))
-            continue
-        kind = groups[one.group].slots[one.key].kind
-        step = steps[one.step] if one.step < len(steps) else {}
-        found.append((kind, one.log_probability, one.key in step and step[one.key] == one.value))
+        elif one.step < len(steps):
+            step = steps[one.step]
+            other = any(tags.get((one.group, one.step, key)) != step.get(key) for key in group.discriminators)
+            if one.key in group.discriminators or not other:
+                right = one.key in step and step[one.key] == one.value
+                found.append((group.slots[one.key].kind, one.log_probability, right))
     return found

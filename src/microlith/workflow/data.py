@@ -59,15 +59,18 @@ class DataCheck:
     duplicates: tuple[Duplicate, ...]
     conflicts: tuple[Conflict, ...]
     fenced: tuple[Fenced, ...]
-    """Rows that would leak: they are kin to a test row and are never trained on."""
+    """Rows that would leak: they are kin to a test row, or to one kept for validation, and are never trained on."""
     rows: int
-    """Good rows to train on, before duplicates and kin of test rows are taken out."""
+    """Good rows to train on, before duplicates and kin are taken out."""
+    validation_rows: int
+    """Good rows of the files kept for validation."""
     test_rows: int
 
     def to_json(self) -> dict[str, Any]:
         """The check as a JSON object."""
         return {
             "rows": self.rows,
+            "validation_rows": self.validation_rows,
             "test_rows": self.test_rows,
             "files": [one.to_json() for one in self.files],
             "labels": dict(self.labels),
@@ -100,21 +103,22 @@ def check_data(task: Task) -> DataCheck:
     """
     from microlith.data.conflicts import find_conflicts
     from microlith.data.dedupe import deduplicate
-    from microlith.data.load import load_examples, load_test
+    from microlith.data.load import load_examples, load_test, load_validation
     from microlith.data.split import fence, stratum
 
-    loaded, tested = load_examples(task), load_test(task)
+    loaded, given, tested = load_examples(task), load_validation(task), load_test(task)
     unique = deduplicate(loaded.examples)
     labels = Counter(label for row in loaded.examples if (label := stratum(row, task.plan)))
     return DataCheck(
         files=tuple(file_facts(path, task) for path in task.train_files),
-        bad=(*loaded.bad, *tested.bad),
-        notes=(*loaded.notes, *tested.notes),
+        bad=(*loaded.bad, *given.bad, *tested.bad),
+        notes=(*loaded.notes, *given.notes, *tested.notes),
         labels=tuple((label.strip('"'), count) for label, count in labels.most_common()),
         duplicates=unique.removed,
         conflicts=find_conflicts(unique.kept, plan=task.plan),
-        fenced=fence(unique.kept, tested.examples, task.plan)[1],
+        fenced=fence(unique.kept, (*tested.examples, *given.examples), task.plan)[1],
         rows=len(loaded.examples),
+        validation_rows=len(given.examples),
         test_rows=len(tested.examples),
     )
 

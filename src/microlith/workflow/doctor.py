@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from microlith.errors import MicrolithError
-from microlith.workflow.models import usable_cores
+from microlith.inference.cores import usable_cores
 
 Status = Literal["ok", "note", "bad"]
 

@@ -14,8 +14,9 @@ from microlith.errors import ArtifactError, DataError, UsageError
 from microlith.evaluation.compare import Comparison, Spread
 from microlith.evaluation.result import Evaluation
 from microlith.events import Event, StageDone, StageStarted, Warned
+from microlith.inference.cores import usable_cores
 from microlith.task.taskfile import Task
-from microlith.workflow.models import KINDS, RULES, Opened, open_model, usable_cores
+from microlith.workflow.models import KINDS, RULES, Opened, open_model
 
 if TYPE_CHECKING:
     from microlith.registry import Card

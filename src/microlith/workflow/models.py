@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -146,13 +145,6 @@ def _artifact(name: str, wanted: str, task: Task | None, root: Path | None) -> A
             raise ArtifactError(f"no {wanted} model of {name} is registered", mend=f"microlith train {name}")
         version = max(versions)
     return open_artifact(name, version, schema=task.schema.value if task is not None else None, root=root)
-
-
-def usable_cores() -> int:
-    """Processor cores that this process may use, at least 1."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def load_folder(kind: str, folder: Path, *, name: str, threads: int = 1) -> Model:

@@ -140,7 +140,7 @@ def _fingerprint(
     facts = {
         "version": __version__, "kind": kind, "chooses": chooses, "settings": settings, "data": dict(data), "minutes": minutes,
         "schema": task.schema.value, "input": task.input_kind,
-        "files": [[path.name, _sha256(path)] for path in (*task.train_files, task.test_file, task.folder / "rules.py") if path],
+        "files": [[path.name, _sha256(path)] for path in (*task.train_files, *task.validation_files, task.test_file, task.folder / "rules.py") if path],
     }  # fmt: skip
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 LINEAR_ROWS = 8_000
 """Rows that the linear baseline learns from at most, unless more were written: on infra 16,000 did not do better than these."""
+MORE_PROOF_ROWS = 2_000
+"""Training rows that a proof asks too where the validation rows alone are too few for a verdict."""
 PROOF_ROWS = 200
 """Training rows on which an export is proven where there are no validation rows."""
 
@@ -144,9 +146,17 @@ def _proven(trained: TrainedEncoder, dataset: Dataset, folder: Path) -> Generato
     rows = dataset.validation or dataset.train[:PROOF_ROWS]
     begun = time.monotonic()
     yield StageStarted(stage="prove", detail=f"the export against the trained model on {len(rows):,} rows")
-    report = export_encoder(trained, rows, folder)
+    report = export_encoder(
+        trained, rows, folder, more=_more_rows(dataset.train) if dataset.validation else ()
+    )
     yield StageDone(stage="prove", detail=report.summary, seconds=time.monotonic() - begun)
     return report
+
+
+def _more_rows(train: Sequence[Example]) -> list[Example]:
+    """Written training rows, evenly spread, at most `MORE_PROOF_ROWS`."""
+    written = [row for row in train if row.made_by is None]
+    return written[:: max(1, -(-len(written) // MORE_PROOF_ROWS))]
 
 
 def _base(found: FoundBase) -> Base:

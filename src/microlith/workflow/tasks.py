@@ -13,9 +13,6 @@ if TYPE_CHECKING:
     from microlith.task.infer_objects import Inferred
     from microlith.task.schema import SchemaDocument
 
-NO_TEST, TEST = '# test = "data/test.jsonl"', 'test = "data/test.jsonl"'
-"""What task.toml says of a frozen test set while there is none, and when there is one."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class NewTask:
@@ -86,20 +83,14 @@ def new(
         DataError: with every bad row, or if no schema covers the rows.
         StorageError: if the disk refuses.
     """
-    from microlith.data.formats import write_rows
     from microlith.task.infer import write_task
     from microlith.task.packs import TASK_FILE
 
     target = folder or Path(name)
     train = labelled_rows(rows)
     held = labelled_rows(test) if test is not None else ()
-    inferred = write_task(target, name, train, instruction=instruction)
-    files = [TASK_FILE, "schema.json", "data/train.jsonl"]
-    if held:
-        write_rows(target / "data" / "test.jsonl", held)
-        toml = target / TASK_FILE
-        toml.write_text(toml.read_text(encoding="utf-8").replace(NO_TEST, TEST), encoding="utf-8")
-        files.append("data/test.jsonl")
+    inferred = write_task(target, name, train, test=held, instruction=instruction)
+    files = [TASK_FILE, "schema.json", "data/train.jsonl", *(["data/test.jsonl"] if held else [])]
     return NewTask(folder=target, files=tuple(files), rows=len(train), findings=inferred.findings)
 
 

@@ -15,9 +15,10 @@ from microlith.errors import DataError, MicrolithError
 from microlith.evaluation.compare import Comparison, Spread, mcnemar
 from microlith.evaluation.result import Evaluation
 from microlith.events import Event, StageDone, StageStarted, Step, Validation, Warned
+from microlith.inference.cores import usable_cores
 from microlith.task.taskfile import Task
 from microlith.workflow.evaluate import SPREAD_OVER, compared, score
-from microlith.workflow.models import Opened, load_folder, rules_model, size_of, usable_cores
+from microlith.workflow.models import Opened, load_folder, rules_model, size_of
 from microlith.workflow.order import Order, Resolved, resolve_order
 from microlith.workflow.specialists import Made, make_encoder, make_linear
 
