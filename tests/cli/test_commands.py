@@ -188,7 +188,7 @@ def test_doctor_says_what_is_well(here: Path, capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize("pack", REQUESTS)
 def test_the_demos_requests_stand_in_no_file_of_rows(pack: str) -> None:
     task = load_task(pack)
-    files = [*task.train_files, *([task.test_file] if task.test_file else [])]
+    files = [*task.train_files, *task.validation_files, *([task.test_file] if task.test_file else [])]
     known = {
         json.loads(line)["input"].casefold()
         for file in files

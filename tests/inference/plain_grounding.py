@@ -10,12 +10,13 @@ from microlith.task.formats import FORMATS
 
 OPENING, CLOSING = frozenset("\"'`«‹“”„‘’([{<"), frozenset("\"'`»›“”‘’)]}>")
 LONG_WORD = 24
+BREAKS = frozenset(",;=|\"'()[]{}<>")
 
 
 def ground(request: str, spec: GroundingSpec) -> Grounding:
     """Cut `request` and list its candidates. An empty request has no pieces and no candidates."""
     shown, starts, ends = cut(request, spec.atoms, spec.max_pieces)
-    pairs = _pairs(starts, ends, spec) if spec.formats else []
+    pairs = _pairs(shown, starts, ends, spec) if spec.formats else []
     features, allowed = _describe(request, starts, ends, pairs, spec)
     return Grounding(
         request=request,
@@ -28,7 +29,9 @@ def ground(request: str, spec: GroundingSpec) -> Grounding:
     )
 
 
-def _pairs(starts: list[int], ends: list[int], spec: GroundingSpec) -> list[tuple[int, int]]:
+def _pairs(
+    shown: list[str], starts: list[int], ends: list[int], spec: GroundingSpec
+) -> list[tuple[int, int]]:
     """First and last piece of every candidate."""
     count = len(starts)
     word = [0] * count
@@ -42,10 +45,25 @@ def _pairs(starts: list[int], ends: list[int], spec: GroundingSpec) -> list[tupl
         stop = heads[min(here + spec.max_words, len(heads) - 1)]
         long = heads[here + 1] - heads[here] > LONG_WORD
         for last in range(first, stop):
-            if long and first > heads[here] + 2 and last + 1 < heads[word[last] + 1] - 2:
+            touches = first <= heads[here] + 2 or last + 1 >= heads[word[last] + 1] - 2
+            if long and not touches and not _in_one_part(shown, word, first, last):
                 continue
             pairs.append((first, last))
     return pairs
+
+
+def _in_one_part(shown: list[str], word: list[int], first: int, last: int) -> bool:
+    """Do the pieces lie between two breaks of one word, in a part that is not long?"""
+
+    def joined(left: int) -> bool:
+        return word[left] == word[left + 1] and not {shown[left], shown[left + 1]} & BREAKS
+
+    low, high = first, first
+    while low > 0 and joined(low - 1):
+        low -= 1
+    while high + 1 < len(shown) and joined(high):
+        high += 1
+    return last <= high and high - low + 1 <= LONG_WORD
 
 
 def _describe(

@@ -25,6 +25,7 @@ HAND_WRITTEN = (
     "set eth0:1 to 10.0.0.0/24 255.255.255.0", "the the the", "ping 1.2.3.4 1.2.3.4 and 999.1.1.1", "ΑΣ İ ǅ ² ４ 中文 👍🏽",
     "\x00\x1c\x1f", "\ud83d lone", "::1 : :: 12:30 aa:bb:cc:dd:ee:ff", "2024-01-02 1/2/03", "https://x.y/z?q=1#a",
     "p4$$w0rd!? \"quoted one\" (in) [brackets] {braces} <angles>", "5gb 10Mbit v2 2x",
+    '{"op":"add","user":"b.lee","in":["a-b","c_d"],"n":12,"x":{"y":"' + "z-" * 30 + '"}} {"a":1} then,' + "k=v;" * 20,
 )  # fmt: skip
 VALUES = (
     "10.0.0.5", "fe80::1/64", "/srv/my files", "a@b.co", "1.2.3.4/24", "x" * 90, "a-b-" * 20, "..\\y", "$x%", "bob,", "O'Brien", "*.lan",
@@ -132,6 +133,16 @@ def test_a_long_request_is_read_up_to_the_limit() -> None:
     found = ground("word " * 100_000, spec())
     assert len(found.shown) == 160
     assert len(found.candidates) < 1000
+
+
+def test_every_value_of_json_without_blanks_is_a_candidate() -> None:
+    request = (
+        '{"op":"group.join","user":"n.ferreira","group":"ml-platform","by":"x","at":"10.1.0.0/16","ttl":3600}'
+    )
+    found = ground(request, spec())
+    texts = {found.text(row) for row in range(len(found.candidates))}
+    assert {"n.ferreira", "ml-platform", "10.1.0.0/16", "3600"} <= texts
+    assert len(texts) < 1000
 
 
 def test_a_long_word_has_few_candidates() -> None:

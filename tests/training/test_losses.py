@@ -1,4 +1,4 @@
-"""The list loss against a count by hand of all sets of slices; outliers made of pairs of rows."""
+"""The list loss against a count by hand of all sets of slices."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from microlith.training.losses import GroupTensors, _list_loss, outlier_loss
+from microlith.training.losses import GroupTensors, _list_loss
 
 
 def brute(scores: dict[tuple[int, int], list[float]]) -> float:
@@ -39,25 +39,3 @@ def test_the_loss_is_the_exact_likelihood(gold: list[tuple[tuple[int, int], int]
     scores = {place: logits[0, 0, index].tolist() for index, place in enumerate(slices)}
     expected = brute(scores) - sum(scores[place][column] for place, column in gold)
     assert _list_loss(logits, target, 0).item() == pytest.approx(expected, abs=1e-4)
-
-
-def test_outliers_are_made_of_two_classes_that_are_in_scope() -> None:
-    logits = torch.tensor([[9.0, 0.0, 0.0], [9.0, 0.0, 0.0], [0.0, 9.0, 0.0], [0.0, 0.0, 9.0]])
-    labels = torch.tensor([0, 0, 1, 2])
-    found = outlier_loss(logits, labels, outside=2)
-    assert (found > 0).tolist() == [
-        False,
-        False,
-        True,
-        False,
-    ]  # row 0 meets row 3, which is outside; row 1 meets its like
-
-
-def test_an_outlier_costs_less_the_more_it_is_declined() -> None:
-    torch.manual_seed(0)
-    labels = torch.tensor([0, 1])
-    plain, wary = (
-        torch.tensor([[9.0, 0.0, 0.0], [0.0, 9.0, 0.0]]),
-        torch.tensor([[9.0, 0.0, 7.0], [0.0, 9.0, 7.0]]),
-    )
-    assert outlier_loss(wary, labels, outside=2).sum() < outlier_loss(plain, labels, outside=2).sum()

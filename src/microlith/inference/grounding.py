@@ -23,6 +23,8 @@ Integers = npt.NDArray[np.int32]
 _PIECE = re.compile(r"\d+(?=[^\W\d_]{1,3}(?![^\W_]))|[^\W_]+|[^\s\w]|_")
 _LONG_WORD = 24
 """Pieces of one word beyond which only slices that touch an end of the word are candidates."""
+_BREAKS = frozenset(",;=|\"'()[]{}<>")
+"""Signs between the values of a long word, such as JSON without blanks."""
 _OPENING, _CLOSING = frozenset("\"'`«‹“”„‘’([{<"), frozenset("\"'`»›“”‘’)]}>")
 
 FEATURES = (
@@ -71,6 +73,11 @@ class Grounding:
         start, end = self.span(candidate)
         return self.request[start:end]
 
+    def texts(self) -> list[str]:
+        """`text` of every candidate."""
+        starts, ends = self.starts[self.candidates[:, 0]], self.ends[self.candidates[:, 1]]
+        return [self.request[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+
     def span(self, candidate: int) -> tuple[int, int]:
         """Half-open character range of a candidate."""
         first, last = self.candidates[candidate]
@@ -85,7 +92,7 @@ def spec_of(plan: Plan, values: Sequence[str] = ()) -> GroundingSpec:
     longest = lengths[int(0.999 * (len(lengths) - 1))] if lengths else 4
     several = any(FORMATS[name].words for name in names)
     return GroundingSpec(
-        formats=tuple(names), atoms=tuple(atoms), max_words=min(max(longest + 1, 3), 14) if several else 1
+        formats=tuple(names), atoms=tuple(atoms), max_words=min(max(longest + 2, 4), 14) if several else 1
     )
 
 
@@ -149,7 +156,7 @@ def cut(request: str, atoms: tuple[str, ...], limit: int) -> tuple[list[str], li
 def ground(request: str, spec: GroundingSpec) -> Grounding:
     """Cut `request` and list its candidates. An empty request has no pieces and no candidates."""
     shown, starts, ends = cut(request, spec.atoms, spec.max_pieces)
-    pairs = _pairs(starts, ends, spec) if spec.formats else np.zeros((0, 2), dtype=np.int32)
+    pairs = _pairs(shown, starts, ends, spec) if spec.formats else np.zeros((0, 2), dtype=np.int32)
     features, allowed = _describe(request, starts, ends, pairs, spec)
     return Grounding(
         request=request,
@@ -162,7 +169,7 @@ def ground(request: str, spec: GroundingSpec) -> Grounding:
     )
 
 
-def _pairs(starts: list[int], ends: list[int], spec: GroundingSpec) -> Integers:
+def _pairs(shown: Sequence[str], starts: list[int], ends: list[int], spec: GroundingSpec) -> Integers:
     """(candidates, 2) first and last piece of every candidate."""
     count = len(starts)
     heads = [index for index in range(count) if index == 0 or starts[index] > ends[index - 1]]
@@ -172,7 +179,7 @@ def _pairs(starts: list[int], ends: list[int], spec: GroundingSpec) -> Integers:
     for word, length in enumerate(lengths):
         stops += [heads[min(word + spec.max_words, len(lengths))]] * length
     if max(lengths, default=0) > _LONG_WORD:
-        return _pairs_of_long_words(heads, stops)
+        return _pairs_of_long_words(shown, heads, stops)
     first = np.arange(count, dtype=np.int32)
     widths = np.asarray(stops, dtype=np.int32) - first
     firsts = np.repeat(first, widths)
@@ -181,17 +188,37 @@ def _pairs(starts: list[int], ends: list[int], spec: GroundingSpec) -> Integers:
     return np.stack([firsts, lasts], axis=1).astype(np.int32)
 
 
-def _pairs_of_long_words(heads: list[int], stops: list[int]) -> Integers:
-    """As `_pairs`, without the slices inside a long word that touch neither of its ends."""
+def _pairs_of_long_words(shown: Sequence[str], heads: list[int], stops: list[int]) -> Integers:
+    """As `_pairs`, without the slices inside a long word that touch neither of its ends, nor lie between two of its `_BREAKS`."""
     word = [number for number in range(len(heads) - 1) for _ in range(heads[number], heads[number + 1])]
+    last_of = _ends_of_parts(shown, word)
     pairs: list[tuple[int, int]] = []
     for first, stop in enumerate(stops):
         here = word[first]
         inner = heads[here + 1] - heads[here] > _LONG_WORD and first > heads[here] + 2
         pairs += [
-            (first, last) for last in range(first, stop) if not inner or last + 1 >= heads[word[last] + 1] - 2
+            (first, last)
+            for last in range(first, stop)
+            if not inner or last <= last_of[first] or last + 1 >= heads[word[last] + 1] - 2
         ]
     return np.asarray(pairs, dtype=np.int32).reshape(-1, 2)
+
+
+def _ends_of_parts(shown: Sequence[str], word: Sequence[int]) -> list[int]:
+    """For every piece the last piece of its part of a word, parts being parted by `_BREAKS`; -1 in parts that are long themselves."""
+    ends = [-1] * len(shown)
+    start = 0
+    for piece in range(1, len(shown) + 1):
+        if (
+            piece == len(shown)
+            or word[piece] != word[start]
+            or shown[piece] in _BREAKS
+            or shown[piece - 1] in _BREAKS
+        ):
+            if piece - start <= _LONG_WORD:
+                ends[start:piece] = [piece - 1] * (piece - start)
+            start = piece
+    return ends
 
 
 # ------------------------------------------------------------------------------------ what a candidate looks like

@@ -27,13 +27,13 @@ from microlith.inference.grounding import PLACEHOLDERS, GroundingSpec, spec_of
 from microlith.inference.layout import Layout, layout_of
 from microlith.inference.precision import rounded
 from microlith.inference.reader import collate, read_requests
-from microlith.task.plan import Choice, Plan
+from microlith.task.plan import Plan
 from microlith.task.reading import read, write
 from microlith.training import attention
 from microlith.training.base import Base, find_base
 from microlith.training.encoder_data import Row, batches, inputs, prepare, tensors
 from microlith.training.encoder_net import EncoderNet, parameter_groups
-from microlith.training.losses import group_loss, outlier_loss
+from microlith.training.losses import group_loss
 from microlith.training.rounding import prepare_rounding, ranges_found, start_rounding
 from microlith.training.settings import EncoderSettings
 
@@ -199,7 +199,6 @@ class _Run:
         self.peaks = [float(group["lr"]) for group in groups]
         self.optimizer = torch.optim.AdamW(groups, fused=True)
         self.precision = _precision(self.settings.precision)
-        self.outside = _outside(trained.plan, trained.layout)
         self.rounds_after = min(round(self.steps * (1.0 - self.settings.rounded_share)), self.steps - 1)
 
     def events(self) -> Iterator[Event]:
@@ -282,10 +281,6 @@ class _Run:
         for number, (heads, target) in enumerate(zip(trained.layout.groups, targets, strict=True)):
             mine = _of_group(out, number)
             loss = loss + group_loss(mine, target, heads, settings.label_smoothing)
-        if self.outside is not None and settings.outlier_weight:
-            first, label = self.outside
-            mixed = outlier_loss(out["0.choice"][:, 0, first], targets[0].choices[:, 0, 0], label)
-            loss = loss + settings.outlier_weight * mixed
         mean = (loss * weights).sum() / weights.sum()
         self.optimizer.zero_grad(set_to_none=True)
         mean.backward()  # type: ignore[no-untyped-call]
@@ -358,17 +353,6 @@ def _families(train: Sequence[Example]) -> list[list[Example]]:
         root = example.parents[0] if example.parents and example.made_by != "compose" else example.source
         families.setdefault(root, []).append(example)
     return [sorted(family, key=lambda one: bool(one.parents)) for family in families.values()]
-
-
-def _outside(plan: Plan, layout: Layout) -> tuple[slice, int] | None:
-    """Columns of the root's first choice and the option that declines; None where there is none, or where steps are joined."""
-    heads = layout.groups[0]
-    if not heads.choices or heads.steps > 1:
-        return None
-    first = heads.choices[0]
-    decision = plan.root.slots[first.key].decision
-    declines = decision.out_of_scope if isinstance(decision, Choice) else None
-    return None if declines is None else (first.columns, first.options.index(declines))
 
 
 def _of_group(out: Mapping[str, Tensor], number: int) -> dict[str, Tensor]:

@@ -111,25 +111,6 @@ def group_loss(out: dict[str, Tensor], target: GroupTensors, heads: GroupLayout,
     return total
 
 
-def outlier_loss(logits: Tensor, labels: Tensor, outside: int) -> Tensor:
-    """(batch,) loss of made-up outliers: half-way between two requests of different classes lies neither.
-
-    The scores of a choice are linear in what the encoder read, so mixing two rows' scores is mixing what was read (Zhan et al.,
-    "Out-of-scope intent detection with self-supervision and discriminative training", 2021, section 3.2).
-
-    Args:
-        logits: (batch, options) of a choice.
-        labels: (batch,) the right options.
-        outside: The option that declines a request; rows of this class are not mixed.
-    """
-    share = 0.3 + 0.4 * torch.rand(len(logits), 1)
-    mixed = share * logits + (1.0 - share) * logits.roll(1, 0)
-    others = labels.roll(1, 0)
-    apart = (labels != others) & (labels != outside) & (others != outside) & (labels >= 0) & (others >= 0)
-    loss = nn.functional.cross_entropy(mixed, torch.full_like(labels, outside), reduction="none")
-    return loss * apart
-
-
 def _span_loss(span: Tensor, absent: Tensor, target: GroupTensors) -> Tensor:
     """Softmax over the allowed candidates and "absent"; all right candidates share the credit."""
     logits = span.masked_fill(~target.allowed[:, None, :, : span.shape[-1]], NEGATIVE)

@@ -37,15 +37,13 @@ class EncoderSettings:
     warmup: float = 0.06
     """Share of the steps in which the rate rises."""
     label_smoothing: float = 0.05
-    outlier_weight: float = 0.5
-    """Weight of the loss of made-up outliers, at least 0; for tasks of one step whose outermost choice may decline a request."""
     dropout: float = 0.1
     """On the token states that the heads read."""
     encoder_dropout: float = 0.0
     """Inside the encoder."""
     train_embeddings: bool = False
     """Also train the word embeddings (half of the default base's weights)."""
-    rounded_share: float = 0.2
+    rounded_share: float = 0.15
     """Share of the steps, at the end, in which the encoder computes on 8-bit integers as the runtime will, 0-1."""
     max_tokens: int = 192
     """Tokens of a request that are read, 8-512."""
@@ -53,7 +51,7 @@ class EncoderSettings:
     """CPU threads; 0 takes all cores."""
     precision: str = "auto"
     """"auto" (bf16 where the processor computes it), "bf16" or "float32"."""
-    checkpoint_every_s: float = 30.0
+    checkpoint_every_s: float = 60.0
     """Seconds between checkpoints."""
     validations: int = 4
     """Times the validation part is scored while training."""
@@ -100,7 +98,6 @@ def _check(settings: EncoderSettings) -> None:
     bounds = {
         "passes": (0.001, 1000), "least_rows": (1, 10**8), "batch_size": (1, 4096), "encoder_rate": (0.0, 1.0),
         "heads_rate": (0.0, 1.0), "layer_decay": (0.0, 1.0), "warmup": (0.0, 1.0), "label_smoothing": (0.0, 0.9),
-        "outlier_weight": (0.0, 100.0),
         "dropout": (0.0, 0.95), "encoder_dropout": (0.0, 0.95), "rounded_share": (0.01, 1.0), "max_tokens": (8, 512), "threads": (0, 1024),
         "validations": (0, 1000),
     }  # fmt: skip

@@ -59,8 +59,8 @@ class _Matcher:
     def __init__(self, plan: Plan, spec: GroundingSpec, grounding: Grounding) -> None:
         self.spec, self.grounding = spec, grounding
         self.by_text: dict[str, list[int]] = {}
-        for index in range(len(grounding.candidates)):
-            self.by_text.setdefault(grounding.text(index), []).append(index)
+        for index, text in enumerate(grounding.texts()):
+            self.by_text.setdefault(text, []).append(index)
 
     def find(self, decision: Span, value: Json) -> tuple[int, ...]:
         column = self.spec.formats.index(decision.format)
