@@ -117,8 +117,9 @@ def build_dataset(
         validation_share: Share of the written rows for validation, above 0 and below 1, beside the task's own validation
             rows; None for none where the task has such rows, else a tenth, but no more than `VALIDATION_ROWS`.
         near_duplicates: Jaccard index from which equal answers make near-duplicates; None keeps them.
-        fence: What may not be shared with a test row, nor by a training row with a validation row: "wording", the request with its values masked, or "text", the request as
-            it stands, for published splits whose rows have wordings in common.
+        fence: What a training row may not share with a test or validation row, nor a validation row with a test row: "wording",
+            the request with its values masked, or "text", the request as it stands, for published splits whose rows have wordings
+            in common.
         skip_bad: True to leave out bad rows with a warning instead of refusing them all.
 
     Yields:

@@ -154,9 +154,9 @@ def write_task(
         raise UsageError(f"{folder} exists already", mend="choose another name, or remove it first")
     rows, held = list(examples), list(test)
     inferred = infer_task(rows, title=name)
-    toml = _task_toml(name, instruction or f"Turn a request into the answer of {name}.", input_kind)
+    said = instruction or f"Turn a request into the answer of {name}."
     files = {
-        TASK_FILE: toml.replace(NO_TEST, TEST) if held else toml,
+        TASK_FILE: _task_toml(name, said, input_kind, tested=bool(held)),
         "schema.json": schema_text(inferred.schema),
         "data/train.jsonl": "".join(f"{line}\n" for line in _lines(rows)),
     }
@@ -233,11 +233,7 @@ def _place(folder: Path, files: dict[str, str]) -> None:
         raise
 
 
-NO_TEST, TEST = '# test = "data/test.jsonl"', 'test = "data/test.jsonl"'
-"""What task.toml says of a frozen test set while there is none, and when there is one."""
-
-
-def _task_toml(name: str, instruction: str, input_kind: str) -> str:
+def _task_toml(name: str, instruction: str, input_kind: str, *, tested: bool) -> str:
     return f"""\
 name = {json.dumps(name)}
 # What the job is, in a sentence or two. Larger models and teachers are told so; write it well.
@@ -256,7 +252,7 @@ train = ["data/train*.jsonl"]
 # training rows is kept apart.
 # validation = ["data/validation.jsonl"]
 # Rows that only the final score may read. Without them a part of the training rows is kept apart.
-# test = "data/test.jsonl"
+{"" if tested else "# "}test = "data/test.jsonl"
 
 [recipe]
 # "auto" takes the cheapest recipe that the schema allows and the paired test prefers. Any value of a recipe can be
