@@ -4,10 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from microlith.inference.calibration import Calibrator
-from microlith.inference.decode import Decided
-from microlith.task.plan import Plan
+from microlith.inference.decode import Decided, Decoded
+from microlith.inference.fields import AnswerCheck, decision_facts
+from microlith.inference.grounding import Grounding
+from microlith.inference.protocol import Prediction
+from microlith.task.plan import Json, Plan
+
+
+class Thought(Protocol):
+    """One answer before it is checked."""
+
+    @property
+    def output(self) -> Json:
+        """The answer; None where no valid one exists."""
+
+    @property
+    def decoded(self) -> Decoded:
+        """The decisions that it follows from."""
+
+    @property
+    def grounding(self) -> Grounding:
+        """The request that they were taken on."""
+
+    @property
+    def features(self) -> tuple[float, ...]:
+        """What the confidence of the whole answer is fitted on."""
 
 
 class DecisionConfidence:
@@ -45,3 +69,17 @@ class DecisionConfidence:
     def _stands_alone(self, item: Decided) -> bool:
         place = item.group, item.key
         return place in self._tags or place not in self._kinds
+
+    def prediction(self, request: str, thought: Thought, check: AnswerCheck) -> Prediction:
+        """The checked answer with its confidences, or a refusal where there is none."""
+        if thought.output is None:
+            return check.refusal("no valid answer can be made of this request")
+        decisions = self.of(thought.decoded.decisions)
+        decoded = Decoded(reading=thought.decoded.reading, decisions=decisions)
+        confidences, spans = decision_facts(check.plan, decoded, thought.grounding, thought.output)
+        sure = self.calibrator.answer_confidence(
+            thought.features, [item.log_probability for item in decisions]
+        )
+        return check.prediction(
+            request, thought.output, confidence=sure, confidences=confidences, spans=spans
+        )

@@ -20,7 +20,7 @@ from microlith.inference.calibration import Calibrator, log_odds_of
 from microlith.inference.confidence import DecisionConfidence
 from microlith.inference.decode import Decoded, Decoder, Logits
 from microlith.inference.decode_step import FLOOR
-from microlith.inference.fields import AnswerCheck, decision_facts
+from microlith.inference.fields import AnswerCheck
 from microlith.inference.grounding import FEATURES, Grounding, GroundingSpec
 from microlith.inference.layout import layout_of
 from microlith.inference.protocol import Prediction
@@ -167,7 +167,7 @@ class EncoderModel:
         """Answers to one batch, each with its share of the time."""
         start = self._clock()
         made = [
-            self._prediction(request, thought)
+            self._sure.prediction(request, thought, self._check)
             for request, thought in zip(requests, self._think(requests), strict=True)
         ]
         share = 1000.0 * (self._clock() - start) / len(requests)
@@ -222,19 +222,6 @@ class EncoderModel:
         return peak, log(total) - sum(
             weight * (one - peak) for weight, one in zip(weights, scores, strict=True)
         ) / total
-
-    def _prediction(self, request: str, thought: Thought) -> Prediction:
-        if thought.output is None:
-            return self._check.refusal("no valid answer can be made of this request")
-        decisions = self._sure.of(thought.decoded.decisions)
-        decoded = Decoded(reading=thought.decoded.reading, decisions=decisions)
-        confidences, spans = decision_facts(self.plan, decoded, thought.grounding, thought.output)
-        sure = self._sure.calibrator.answer_confidence(
-            thought.features, [item.log_probability for item in decisions]
-        )
-        return self._check.prediction(
-            request, thought.output, confidence=sure, confidences=confidences, spans=spans
-        )
 
 
 def _check_inputs(session: Any, folder: Path) -> None:

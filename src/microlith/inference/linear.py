@@ -19,7 +19,7 @@ from microlith.errors import MicrolithError, MissingExtra
 from microlith.inference.calibration import Calibrator, log_odds_of
 from microlith.inference.confidence import DecisionConfidence
 from microlith.inference.decode import Decoded, Decoder
-from microlith.inference.fields import AnswerCheck, answer_each, decision_facts
+from microlith.inference.fields import AnswerCheck, answer_each
 from microlith.inference.grounding import Grounding, GroundingSpec, ground
 from microlith.inference.layout import Layout, layout_of
 from microlith.inference.linear_slices import SliceReader, number, scores
@@ -138,18 +138,7 @@ class LinearModel:
     def _answer(self, request: str) -> Prediction:
         if not request.strip():
             return self._check.refusal("the request is empty")
-        thought = self.think(request)
-        if thought.output is None:
-            return self._check.refusal("no valid answer can be made of this request")
-        decisions = self._sure.of(thought.decoded.decisions)
-        decoded = Decoded(reading=thought.decoded.reading, decisions=decisions)
-        confidences, spans = decision_facts(self.plan, decoded, thought.grounding, thought.output)
-        sure = self.weights.calibrator.answer_confidence(
-            thought.features, [item.log_probability for item in decisions]
-        )
-        return self._check.prediction(
-            request, thought.output, confidence=sure, confidences=confidences, spans=spans
-        )
+        return self._sure.prediction(request, self.think(request), self._check)
 
     def _logits(self, grounding: Grounding) -> Logits:
         """The heads of every group, as `decode` takes them."""
