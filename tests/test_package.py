@@ -71,7 +71,7 @@ def pinned() -> dict[str, str]:
     """The lock file: name -> version."""
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     rows = [line.partition("==") for line in lines if line and not line.startswith("#")]
-    return {name.lower(): version for name, _, version in rows}
+    return {name.lower().replace("_", "-"): version for name, _, version in rows}
 
 
 @pytest.mark.parametrize("name", declared())

@@ -9,7 +9,7 @@
     ├── DataError               a row, a file of rows or a split is wrong
     │   └── LeakError           rows kin to a test row would have been trained on
     ├── TrainingError           training cannot start or go on
-    │   └── MissingBase         the pretrained encoder is not on this machine
+    │   └── MissingBase         the pretrained base is not on this machine
     ├── ArtifactError           an artifact is missing, incomplete or damaged
     │   └── ParityError         the exported model answers differently from the trained one
     ├── GateFailed              a score is below what the caller demanded
@@ -98,7 +98,7 @@ class TrainingError(MicrolithError):
 
 
 class MissingBase(TrainingError):
-    """The pretrained encoder is not on this machine."""
+    """The pretrained base is not on this machine."""
 
 
 class ArtifactError(MicrolithError):

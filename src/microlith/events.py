@@ -62,9 +62,11 @@ class Validation(Event):
     """The model was scored on the validation part."""
 
     step: int
-    exact: float
-    """Share of whole answers that are right, 0-1."""
     rows: int
+    exact: float | None = None
+    """Share of whole answers that are right, 0-1; None where only the loss was measured."""
+    loss: float | None = None
+    """Mean loss of an answer's token; None where answers were scored instead."""
 
 
 @dataclass(frozen=True, kw_only=True)

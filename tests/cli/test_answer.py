@@ -46,7 +46,7 @@ class Shout:
 @pytest.fixture(autouse=True)
 def _shout(monkeypatch: pytest.MonkeyPatch) -> None:
     def opened(name: str, model: str | None = None, *, threads: int = 1) -> Opened:
-        return Opened(model=Shout(), task=name, kind="fake", json_input=False)
+        return Opened(model=Shout(), task=name, kind="fake")
 
     monkeypatch.setattr(models, "open_model", opened)
 

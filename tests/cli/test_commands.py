@@ -63,7 +63,15 @@ def test_train_as_json_gives_card_and_evaluations(here: Path, capsys: pytest.Cap
     [
         (["train", "people", "--set", "nonsense=1"], 2, "no setting 'nonsense'"),
         (["train", "people", "--set", "batch_size"], 2, "--set takes key=value"),
-        (["train", "people", "--recipe", "lora"], 2, "choose one of auto, encoder, linear"),
+        (
+            ["train", "people", "--recipe", "lira"],
+            2,
+            "choose one of auto, encoder, linear, scratch, full, lora, qlora",
+        ),
+        (["export", "people", "-o", "out", "--type", "q8_0"], 2, "is no language model but linear"),
+        (["export", "people", "-o", "people"], 2, "holds something already"),
+        (["export", "people", "-o", "out", "--model", "rules"], 2, "copy rules.py"),
+        (["export", "people", "-o", "out", "--model", "generative"], 6, "no generative model of people"),
         (["train", "nobody"], 3, "no task 'nobody'"),
         (["evaluate", "people", "--fail-under", "exakt=1"], 2, "did you mean exact"),
         (["evaluate", "people", "--test", "absent.jsonl"], 4, "absent.jsonl"),
@@ -208,3 +216,20 @@ def test_the_command_module_runs_as_a_program(
         main()
     assert caught.value.code == 0
     assert capsys.readouterr().out.startswith("microlith ")
+
+
+def test_print_config_gives_toml_and_trains_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import tomllib
+
+    before = sorted((here / "home").rglob("*"))
+    assert run(["train", "people", "--recipe", "scratch", "--set", "layers=3", "--print-config"]) == 0
+    values = tomllib.loads(capsys.readouterr().out)["recipe"]
+    assert (values["name"], values["layers"], values["size"]) == ("scratch", 3, "standard")
+    assert sorted((here / "home").rglob("*")) == before
+
+
+def test_export_copies_what_is_no_language_model(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["export", "people", "-o", "copied", "--json"]) == 0
+    facts = result(capsys)
+    assert (facts["model"], facts["proof"]) == ("people@1", None)
+    assert {path.name for path in (here / "copied").iterdir()} >= {"card.json", "linear.npz"}

@@ -85,7 +85,7 @@ def test_clock_text(seconds: float, text: str) -> None:
 
 
 def test_step_text_leaves_out_a_score_there_is_not() -> None:
-    assert "validation" not in step_text(step(1, 2.0), None)
+    assert "validation" not in step_text(step(1, 2.0), "")
 
 
 def test_a_new_stage_begins_a_new_curve() -> None:

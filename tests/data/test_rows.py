@@ -1,11 +1,23 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from microlith.data.rows import ROW_FORMATS, BadRow, RowFormat, format_of, parse_row, render_input, render_row
+from microlith.data.rows import (
+    ROW_FORMATS,
+    BadRow,
+    RowFormat,
+    format_of,
+    parse_row,
+    render_input,
+    render_row,
+    renderer,
+)
 from microlith.task.plan import Json
+from microlith.task.taskfile import load_task
 from tests.data.small import row
 
 ANSWER = {"action": "none", "über": "é"}
@@ -96,3 +108,42 @@ def test_json_inputs_are_rendered_to_text() -> None:
     given = {"input": {"title": "Fix it", "n": 2, "tags": ["a", True], "none": {}}, "output": 1}
     example, _, _ = parse_row(given, source="f:1", render=render_input)
     assert example.input == "title: Fix it\nn: 2\ntags[0]: a\ntags[1]: true\nnone: {}"
+
+
+@pytest.mark.parametrize(
+    ("private", "left"),
+    [
+        ((), ["person.name: Ann", "person.names[0]: A", "personal: 1", "notes[0].by: Bob", "b: x"]),
+        (("person.name",), ["person.names[0]: A", "personal: 1", "notes[0].by: Bob", "b: x"]),
+        (("person",), ["personal: 1", "notes[0].by: Bob", "b: x"]),
+        (("notes", "b"), ["person.name: Ann", "person.names[0]: A", "personal: 1"]),
+        (("notes[0].by", "none"), ["person.name: Ann", "person.names[0]: A", "personal: 1", "b: x"]),
+    ],
+)
+def test_private_paths_are_left_out_with_all_below_them(private: tuple[str, ...], left: list[str]) -> None:
+    given = {
+        "person": {"name": "Ann", "names": ["A"]},
+        "personal": 1,
+        "notes": [{"by": "Bob"}],
+        "b": "x",
+    }
+    assert render_input(given, private).split("\n") == left
+
+
+def test_a_text_input_stays_as_it_is_whatever_is_private() -> None:
+    assert render_input("person.name: Ann", ["person"]) == "person.name: Ann"
+
+
+def test_a_private_value_of_several_lines_is_left_out_whole() -> None:
+    assert "secret" not in render_input({"note": "secret one\nsecret two", "b": 1}, ["note"])
+
+
+@pytest.mark.parametrize("kind", ["text", "json"])
+def test_a_task_renders_its_requests_where_they_are_structured(tmp_path: Path, kind: str) -> None:
+    schema = {"type": "object", "properties": {"a": {"enum": ["x", "y"]}}, "required": ["a"]}
+    (tmp_path / "schema.json").write_text(json.dumps({**schema, "additionalProperties": False}))
+    toml = f'name = "t"\ninstruction = "I."\ninput = "{kind}"\nprivate = ["who"]\n'
+    (tmp_path / "task.toml").write_text(toml)
+    render = renderer(load_task(tmp_path))
+    assert (render is None) == (kind == "text")
+    assert render is None or render({"who": "Ann", "what": 2}) == "what: 2"

@@ -73,6 +73,40 @@ TAGS_SCHEMA: dict[str, Any] = {
     "required": ["label"],
     "additionalProperties": False,
 }
+NOTE = {"type": "string", "minLength": 1, "maxLength": 80}
+NOTES_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "risk": {"enum": ["low", "medium", "high"], "x-computed": "microlith.task.formulas:risk_level"},
+        "steps": {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": 3,
+            "items": {
+                "type": "object",
+                "properties": {"phase": {"enum": ["plan", "build"]}, "title": NOTE},
+                "required": ["phase", "title"],
+                "additionalProperties": False,
+            },
+        },
+        "meta": {
+            "type": "object",
+            "properties": {"reasons": {"type": "array", "items": NOTE, "minItems": 1, "maxItems": 3}},
+            "required": ["reasons"],
+            "additionalProperties": False,
+        },
+        "summary": NOTE,
+    },
+    "required": ["risk", "steps", "meta"],
+    "additionalProperties": False,
+}
+
+
+def notes_answer(
+    *reasons: str, risk: str = "low", title: str = "Draw the map", phase: str = "plan"
+) -> dict[str, Any]:
+    """A valid answer of `NOTES_SCHEMA`."""
+    return {"risk": risk, "steps": [{"phase": phase, "title": title}], "meta": {"reasons": list(reasons)}}
 
 
 def make_task(schema: dict[str, Any], name: str = "sample") -> Task:
@@ -120,6 +154,21 @@ class Scripted:
         )
 
 
+class Free(Scripted):
+    """A scripted model that also says what it is told to when nothing holds it."""
+
+    def __init__(self, answers: dict[str, Any], spoken: dict[str, Any], name: str = "free") -> None:
+        super().__init__(answers, name)
+        self.spoken, self.asked = spoken, list[tuple[str, int]]()
+
+    def free(self, request: str, most: int) -> str:
+        self.asked.append((request, most))
+        text = self.spoken[request]
+        if isinstance(text, Exception):
+            raise text
+        return str(text)
+
+
 def make_examples(rows: dict[str, Any]) -> list[Example]:
     """Examples of request -> right answer."""
     return [
@@ -141,6 +190,12 @@ def tags() -> Task:
 
 
 @pytest.fixture(scope="session")
+def notes() -> Task:
+    """Answers that hold text: titles in an array of objects, a list of reasons, a summary; and two levels."""
+    return make_task(NOTES_SCHEMA)
+
+
+@pytest.fixture(scope="session")
 def scripted() -> type[Scripted]:
     return Scripted
 
@@ -148,6 +203,22 @@ def scripted() -> type[Scripted]:
 @pytest.fixture(scope="session")
 def examples() -> Callable[[dict[str, Any]], list[Example]]:
     return make_examples
+
+
+@pytest.fixture(scope="session")
+def told(notes: Task) -> Callable[..., Evaluation]:
+    """Evaluation of a model that gives these reasons, one answer a request, for which "a b c d" is right."""
+
+    def make(
+        reasons: Sequence[str], name: str = "model", *, spoken: Sequence[str] | None = None
+    ) -> Evaluation:
+        rows = {f"request {index}": notes_answer("a b c d") for index in range(len(reasons))}
+        answers = {text: notes_answer(reason) for text, reason in zip(rows, reasons, strict=True)}
+        said = dict(zip(rows, spoken, strict=True)) if spoken is not None else None
+        model = Scripted(answers, name) if said is None else Free(answers, said, name)
+        return evaluate(model, make_examples(rows), notes, timing_rows=0)
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,14 @@ from collections.abc import Callable
 
 import pytest
 
-from microlith.evaluation.figures import FIGURES, best_of, names_of, scored_figures
+from microlith.evaluation.figures import (
+    FIGURES,
+    best_of,
+    contrasts,
+    names_of,
+    reference_note,
+    scored_figures,
+)
 from microlith.evaluation.gate import METRICS
 from microlith.evaluation.result import Evaluation
 
@@ -41,3 +48,38 @@ def test_what_no_model_has_is_left_out(scored: Callable[..., Evaluation]) -> Non
     metrics = {figure.metric for _, figures in scored_figures([scored([True])]) for figure in figures}
     assert "exact" in metrics
     assert not metrics & {"artifact_mb", "confidence_wrong"}
+
+
+def test_figures_of_texts_are_shown_where_answers_hold_text(
+    told: Callable[..., Evaluation], scored: Callable[..., Evaluation]
+) -> None:
+    shown = {part: [figure.metric for figure in figures] for part, figures in scored_figures([told(["a b"])])}
+    assert shown["Texts"] == ["rouge_l", "repetition", "agreement", "distinct"]
+    assert "Texts" not in {part for part, _ in scored_figures([scored([True])])}
+
+
+def test_rouge_l_has_an_interval(told: Callable[..., Evaluation]) -> None:
+    one, read = told(["a b", "a b c d"]), BY_NAME["rouge_l"].bounded
+    assert one.texts is not None
+    assert read is not None
+    assert read(one) is one.texts.rouge_l
+
+
+def test_free_decoding_is_shown_figure_by_figure(told: Callable[..., Evaluation]) -> None:
+    one = told(["a b", "a"], spoken=["{}", "["]).constraint
+    assert one is not None
+    assert [row.label for row in contrasts(one)] == [
+        "Is JSON",
+        "Fits the schema",
+        "Wrong but valid",
+        "ROUGE-L",
+    ]
+
+
+def test_what_right_answers_are_like_is_noted(
+    told: Callable[..., Evaluation], scored: Callable[..., Evaluation]
+) -> None:
+    assert "7.0 words on average, repetition 0.0\u202f% and 100.0\u202f% distinct" in reference_note(
+        told(["x"])
+    )
+    assert reference_note(scored([True])) == ""

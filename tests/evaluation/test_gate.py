@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -7,6 +8,8 @@ import pytest
 from microlith.errors import GateFailed, UsageError
 from microlith.evaluation.gate import METRICS, Threshold, check, parse_threshold
 from microlith.evaluation.result import Evaluation
+
+from .conftest import notes_answer
 
 Scored = Callable[..., Evaluation]
 
@@ -83,6 +86,31 @@ def test_a_decision_can_be_demanded(scored: Scored) -> None:
     check(scored([True] * 3 + [False]), [parse_threshold("decision:label=0.75")])
     with pytest.raises(GateFailed, match=r"decision:label:choice is 0\.75"):
         check(scored([True] * 3 + [False]), [parse_threshold("decision:label:choice=0.8")])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("rouge_l", (1 + 10 / 12) / 2), ("repetition", 0.0), ("agreement", 1.0), ("distinct", 0.75), ("free_valid", 0.5),
+    ],
+)  # fmt: skip
+def test_texts_and_free_answers_can_be_demanded(told: Scored, name: str, value: float) -> None:
+    spoken = [json.dumps(notes_answer("a")), "{}"]
+    assert METRICS[name].read(told(["a b c d", "a b"], spoken=spoken)) == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    "name", ["rouge_l", "rouge_l_low", "repetition", "agreement", "distinct", "free_valid"]
+)
+def test_what_a_plan_without_text_has_not_is_not_scored(scored: Scored, name: str) -> None:
+    assert METRICS[name].read(scored([True])) is None
+
+
+def test_less_repetition_passes(told: Scored) -> None:
+    found = told(["x y x y x y"])
+    check(found, [Threshold(metric="repetition", value=0.5)])
+    with pytest.raises(GateFailed, match=r"at most 0\.1 is demanded"):
+        check(found, [Threshold(metric="repetition", value=0.1)])
 
 
 def test_an_unknown_decision_lists_the_known(scored: Scored) -> None:

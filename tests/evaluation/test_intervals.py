@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 from math import comb
+from statistics import fmean, stdev
 
 import numpy as np
 import pytest
@@ -9,7 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from microlith.errors import MissingExtra, UsageError
-from microlith.evaluation.intervals import paired_difference, scipy, share, share_of, upper_bound, wilson
+from microlith.evaluation.intervals import (
+    Difference,
+    Mean,
+    bootstrap,
+    mean_of,
+    paired_difference,
+    scipy,
+    share,
+    share_of,
+    upper_bound,
+    wilson,
+)
 
 
 @pytest.mark.parametrize(
@@ -88,3 +100,44 @@ def test_without_scipy_the_error_names_the_command(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "scipy.special", None)
     with pytest.raises(MissingExtra, match="pip install"):
         scipy("special")
+
+
+VALUES = st.lists(st.floats(0, 1, width=32), min_size=1, max_size=40)
+
+
+@settings(deadline=None, max_examples=50)
+@given(VALUES, st.integers(0, 100))
+def test_a_bootstrap_interval_holds_the_mean(values: list[float], seed: int) -> None:
+    low, high = bootstrap(values, seed)
+    assert min(values) - 1e-9 <= low <= fmean(values) + 1e-9
+    assert fmean(values) - 1e-9 <= high <= max(values) + 1e-9
+
+
+def test_a_bootstrap_interval_is_about_that_of_the_normal_distribution() -> None:
+    values = np.random.default_rng(5).normal(0.5, 0.1, 400).tolist()
+    low, high = bootstrap(values)
+    half = 1.96 * stdev(values) / 20
+    assert (low, high) == pytest.approx((fmean(values) - half, fmean(values) + half), abs=0.1 * half)
+
+
+def test_a_bootstrap_is_repeated_by_its_seed() -> None:
+    values = [0.1, 0.5, 0.9, 0.3]
+    assert bootstrap(values, 3) == bootstrap(values, 3)
+
+
+def test_a_bootstrap_over_no_rows_is_refused() -> None:
+    with pytest.raises(UsageError, match="no rows"):
+        bootstrap([])
+
+
+def test_a_mean_over_no_rows_is_not_scored() -> None:
+    assert mean_of([]) == Mean(n=0, value=None, low=None, high=None)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "shown"), [(0.1, 0.2, True), (-0.2, -0.1, True), (-0.1, 0.1, False), (0.0, 0.0, False)]
+)
+def test_a_difference_is_shown_where_its_interval_leaves_out_zero(
+    low: float, high: float, shown: bool
+) -> None:
+    assert Difference(value=(low + high) / 2, low=low, high=high).shown is shown

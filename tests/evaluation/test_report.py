@@ -108,6 +108,37 @@ def test_several_models_stand_side_by_side_with_their_tests(scored: Scored) -> N
         assert expected in page.text
 
 
+def test_a_page_of_answers_with_text_leads_with_their_texts(told: Scored) -> None:
+    page = Page(render_report([told(["a b c d", "a b"])]))
+    for expected in (
+        "The texts of answers score 91.7\u202f% ROUGE-L", "100.0\u202f% of levels agree", "Distinct texts", "The right answers have",
+        "longest common subsequence",
+    ):  # fmt: skip
+        assert expected in page.text
+
+
+def test_a_page_without_text_does_not_speak_of_it(scored: Scored) -> None:
+    assert "ROUGE" not in render_report([scored([True, False])])
+
+
+def test_what_the_constraint_costs_is_shown_for_each_model_that_speaks_freely(told: Scored) -> None:
+    models = [
+        told(["a b c d"] * 4, "new", spoken=["{}", "["] * 2),
+        told(["a b"] * 4, "old"),
+        told(["a"] * 4, HOSTILE, spoken=["["] * 4),
+    ]
+    text = render_report(models, comparison=compare(*models))
+    page = Page(text)
+    assert not page.tags & {"script", "img"}
+    assert "Constrained, or free" in page.text
+    assert page.text.count("Is JSON") == 2
+    assert "ROUGE-L of its texts" in page.text
+
+
+def test_a_page_of_models_that_cannot_speak_freely_has_no_such_panel(told: Scored) -> None:
+    assert "Constrained, or free" not in render_report([told(["a b"])])
+
+
 def test_hostile_text_stays_text(scored: Scored) -> None:
     one = hostile(scored([True, False] * 5))
     text = render_report(

@@ -49,3 +49,17 @@ def test_a_request_cannot_command_the_terminal(scored: Scored) -> None:
     assert "\\u001b[31m[bold]x[/bold]" in text
     assert "[link=x]y" in text
     assert "Groups, [red]m" in text
+
+
+def test_a_terminal_shows_texts_and_what_the_constraint_costs(told: Scored) -> None:
+    models = [told(["a b c d"] * 4, "new", spoken=["{}", "["] * 2), told(["a b", "x"] * 2, "old")]
+    text = shown(evaluation_tables(models, comparison=compare(*models)))
+    for fact in (
+        "ROUGE-L",
+        "Levels that agree",
+        "ROUGE-L of its texts",
+        "new, constrained and free, n = 4",
+        "The right answers",
+    ):
+        assert fact in text
+    assert "old, constrained" not in text

@@ -15,11 +15,14 @@ import pytest
 from microlith.export.encoder import export_encoder
 from microlith.inference.encoder import EncoderModel
 from microlith.inference.fake import FakeModel
+from microlith.inference.generative import GenerativeModel
 from microlith.inference.linear import LinearModel, fit_linear
+from microlith.inference.nearest import NearestModel
 from microlith.inference.protocol import Model
 from microlith.inference.rules import RulesModel
 from microlith.training.encoder import train_encoder
 from microlith.training.settings import settings_of
+from tests.inference.tiny_gguf import artifact
 from tests.inference.toys import Toy, gate_rules, toy
 from tests.tiny_base import make_tiny_base
 
@@ -46,10 +49,18 @@ def encoder(made: Toy) -> Model:
     return model
 
 
+def generative(made: Toy) -> Model:
+    """A tiny language model that learnt nothing."""
+    with tempfile.TemporaryDirectory(prefix="microlith-contract-") as folder:
+        return GenerativeModel.load(artifact(made.plan, Path(folder)))
+
+
 BACKENDS: dict[str, Callable[[Toy], Model]] = {
     "rules": lambda made: RulesModel(made.plan, gate_rules),
     "linear": lambda made: fit_linear(made.plan, made.examples),
     "encoder": encoder,
+    "generative": generative,
+    "nearest": lambda made: NearestModel.of(made.plan, made.examples),
     "fake": lambda made: FakeModel({row.input: row.output for row in made.examples}, plan=made.plan),
 }
 

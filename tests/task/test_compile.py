@@ -150,3 +150,18 @@ def test_infra_has_the_decisions_that_its_table_names() -> None:
     assert plan.clarify is not None
     assert plan.sequence is not None
     assert plan.beyond_encoder() == ()
+
+
+def test_a_text_has_bounds_and_phrases_that_it_may_not_hold() -> None:
+    text = {"type": "string", "minLength": 2, "maxLength": 9, "x-forbidden": ["So What", "Straße"]}
+    slot = compile_plan(of({"a": text})).root.slots["a"]
+    assert slot.decision == Text(min_length=2, max_length=9, forbidden=("so what", "strasse"))
+
+
+def test_only_the_named_property_of_an_array_is_ascending() -> None:
+    choice = {"enum": ["x", "y"]}
+    items = of({"phase": choice, "risk": choice})
+    plan = compile_plan(of({"a": {"type": "array", "items": items, "maxItems": 3, "x-ascending": "phase"}}))
+    slots = plan.groups[1].slots
+    assert slots["phase"].decision == Choice(options=("x", "y"), ascending=True)
+    assert slots["risk"].decision == Choice(options=("x", "y"))

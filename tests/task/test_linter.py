@@ -32,6 +32,18 @@ def task(value: Any, **more: Any) -> dict[str, Any]:
     }
 
 
+def plan_list(ascending: Any) -> dict[str, Any]:
+    """An array of objects in phases."""
+    properties = {"phase": {"enum": ["x", "y"]}, "title": TEXT}
+    items = {
+        "type": "object",
+        "properties": properties,
+        "required": ["phase"],
+        "additionalProperties": False,
+    }
+    return {"type": "array", "items": items, "maxItems": 4, "x-ascending": ascending}
+
+
 def judged(schema: Mapping[str, Any]) -> dict[str, Finding]:
     return {finding.pointer: finding for finding in lint(document_of(schema))}
 
@@ -70,7 +82,7 @@ KEYWORDS: dict[str, Any] = {
     "uniqueItems": True, "allOf": [{"minLength": 1}], "anyOf": [{"type": "string"}], "oneOf": [{"type": "object"}],
     "not": {"const": "z"}, "if": {"const": "a"}, "then": {"maxLength": 1}, "else": {}, "title": "t", "default": 1,
     "$comment": "c", "x-source": "input", "x-format": "word", "x-secret": True, "x-role": "intent", "x-computed": "m:f",
-    "x-out-of-scope": "b", "x-mine": 1, "typ": "string", "unevaluatedProperties": False, "$ref": "#/$defs/d",
+    "x-out-of-scope": "b", "x-forbidden": ["no"], "x-ascending": "a", "x-mine": 1, "typ": "string", "unevaluatedProperties": False, "$ref": "#/$defs/d",
     "$anchor": "q", "$dynamicRef": "#q", "contentEncoding": "base64", "deprecated": True, "$id": "http://x.org/",
 }  # fmt: skip
 SCHEMAS = st.lists(st.sampled_from(sorted(KEYWORDS)), unique=True, max_size=7).map(
@@ -116,7 +128,9 @@ def test_no_schema_makes_the_linter_fail(schema: dict[str, Any]) -> None:
     [
         (TEXT, "type", "decoding"),
         (TEXT, "maxLength", "decoding"),
-        ({**TEXT, "minLength": 1}, "minLength", "after"),
+        ({**TEXT, "minLength": 1}, "minLength", "decoding"),
+        ({**TEXT, "x-forbidden": ["no"]}, "x-forbidden", "decoding"),
+        (plan_list("phase"), "x-ascending", "decoding"),
         ({**TEXT, "pattern": "^a"}, "pattern", "after"),
         ({**SPAN, "minLength": 1}, "minLength", "decoding"),
         ({**SPAN, "x-format": "word"}, "x-format", "decoding"),
@@ -164,6 +178,11 @@ def test_status_of_a_supported_keyword(value: dict[str, Any], keyword: str, stat
         ({**task(TEXT), "x-role": "clarify"}, "/properties/a/x-role", "a branch of the answer"),
         ({"enum": ["a"], "x-out-of-scope": "b"}, "/properties/a/x-out-of-scope", "not among the values"),
         ({"x-computed": "level"}, "/properties/a/x-computed", "module:function"),
+        ({**TEXT, "x-forbidden": "no"}, "/properties/a/x-forbidden", "a list of phrases"),
+        ({**TEXT, "x-forbidden": [" "]}, "/properties/a/x-forbidden", "a list of phrases"),
+        (plan_list("title"), "/properties/a/x-ascending", "a property with an enum"),
+        (plan_list("none"), "/properties/a/x-ascending", "a property with an enum"),
+        (plan_list(True), "/properties/a/x-ascending", "a property with an enum"),
         ({**TEXT, "not": {"x-source": "input"}}, "/properties/a/not/x-source", "only checked"),
         ({"enum": []}, "/properties/a/enum", "empty enum"),
         ({"enum": ["a", None]}, "/properties/a/enum", "null cannot be told"),
@@ -349,6 +368,16 @@ def test_no_drawn_answer_breaks_a_keyword_that_decoding_enforces(schema: dict[st
 def test_no_drawn_answer_of_a_pack_is_invalid(pack: str) -> None:
     document = load_schema(pack_folder(pack) / "schema.json")
     plan, validator = plan_of(document), Validator(document.value)
+    request = "metrics.allocated_hours: 8\nmetrics.elapsed_hours: 5"  # what is computed follows from these
     for seed in range(100):
-        answer = draw_answer(plan, Random(seed))
+        answer = draw_answer(plan, Random(seed), request)
         assert validator.problems(answer) == []
+
+
+@given(st.integers(0, 999))
+def test_drawn_texts_and_lists_keep_the_keywords_of_ours(seed: int) -> None:
+    text = {"type": "string", "minLength": 3, "maxLength": 9, "x-forbidden": ["A", "x y"]}
+    schema = task({**plan_list("phase"), "minItems": 2})
+    schema["properties"]["b"] = text
+    answer = draw_answer(plan_of(document_of(schema)), Random(seed))
+    assert Validator(schema).problems(answer) == []

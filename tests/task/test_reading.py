@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from microlith.data.rows import render_input
 from microlith.errors import DataError, SchemaError
 from microlith.task.compile import compile_plan
 from microlith.task.packs import pack_folder, packs
@@ -27,7 +28,7 @@ def test_every_training_row_survives_the_round_trip(pack: str) -> None:
     for path in sorted((pack_folder(pack) / "data").glob("train*.jsonl")):
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
             row = json.loads(line)
-            assert write(plan, read(plan, row["output"]), row["input"]) == row["output"], (
+            assert write(plan, read(plan, row["output"]), render_input(row["input"])) == row["output"], (
                 f"{path.name}:{number}"
             )
 
@@ -142,3 +143,23 @@ def test_nested_objects_and_arrays_of_objects_keep_their_place() -> None:
         {"slots": {"city": ["Oslo", "Rome"]}, "items": [{"name": "tea"}, {"name": "milk"}]},
     ):
         assert write(plan, read(plan, answer)) == answer
+
+
+def closed(required: list[str], **properties: Any) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": False,
+    }
+
+
+def test_nested_objects_are_written_in_the_order_of_the_schema() -> None:
+    inner = closed([], x={"enum": ["p", "q"]})
+    outer = closed(
+        ["first", "inner", "last"], first={"type": "boolean"}, inner=inner, last={"type": "boolean"}
+    )
+    plan = compile_plan(closed(["outer", "end"], outer=outer, end={"type": "boolean"}))
+    for held in ({}, {"x": "p"}):
+        answer: dict[str, Any] = {"outer": {"first": True, "inner": held, "last": False}, "end": True}
+        assert json.dumps(write(plan, read(plan, answer))) == json.dumps(answer)

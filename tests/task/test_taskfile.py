@@ -218,3 +218,14 @@ def test_rules_that_cannot_be_loaded_are_named_with_their_line(
     task = load_task(make(tmp_path, rules_dot_py=code))
     with pytest.raises(TaskError, match=problem):
         _ = task.rules
+
+
+def test_private_paths_are_read_and_there_are_none_by_default(tmp_path: Path) -> None:
+    assert load_task(make(tmp_path / "a")).private == ()
+    named = 'private = ["person.name", "notes"]\n'
+    assert load_task(make(tmp_path / "b", named + TOML)).private == ("person.name", "notes")
+
+
+@pytest.mark.parametrize("value", ['"person"', "[1]", '[""]'])
+def test_private_is_a_list_of_paths(tmp_path: Path, value: str) -> None:
+    assert any("private" in problem for problem in broken(make(tmp_path, f"private = {value}\n" + TOML)))

@@ -145,3 +145,38 @@ def test_a_tag_is_found_through_nested_branches() -> None:
 )
 def test_shown(value: object, text: str | None) -> None:
     assert shown(value) == text
+
+
+# ------------------------------------------------------------------------------------------- keywords of ours
+
+
+@pytest.mark.parametrize(
+    ("text", "problems"),
+    [
+        ("fine", []),
+        ("the ALLOCATED hours", ["holds 'allocated hours'"]),
+        ("Straße", ["holds 'STRASSE'"]),
+        ("allocated  hours", []),
+        (3, []),
+    ],
+)
+def test_a_forbidden_phrase_is_found_in_any_case(text: object, problems: list[str]) -> None:
+    schema = {"x-forbidden": ["allocated hours", "STRASSE"]}
+    assert [problem.what for problem in Validator(schema).problems(text)] == problems
+
+
+@pytest.mark.parametrize(
+    ("phases", "problems"),
+    [
+        ([], []),
+        (["x"], []),
+        (["x", "x", "y", "z", "z"], []),
+        (["y", "x"], ['item 1: "phase" steps back to "x"']),
+        (["x", None, "z", None, "y"], ['item 4: "phase" steps back to "y"']),
+    ],
+)
+def test_items_do_not_step_back(phases: list[str | None], problems: list[str]) -> None:
+    item = {"type": "object", "properties": {"phase": {"enum": ["x", "y", "z"]}}}
+    schema = {"type": "array", "items": item, "x-ascending": "phase"}
+    found = Validator(schema).problems([{"phase": one} if one else {} for one in phases])
+    assert [problem.what for problem in found] == problems

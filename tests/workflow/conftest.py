@@ -63,3 +63,51 @@ def write_task(folder: Path, name: str = "people") -> Path:
 def task_folder(tmp_path: Path) -> Path:
     """The task, in a folder of this test alone."""
     return write_task(tmp_path / "people")
+
+
+TEXT_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "late": {"enum": ["low", "medium", "high"], "x-computed": "microlith.task.formulas:risk_level"},
+        "mood": {"enum": ["calm", "firm"]},
+        "reasons": {"type": "array", "minItems": 1, "maxItems": 2, "items": {"type": "string", "minLength": 3, "maxLength": 24}},
+    },
+    "required": ["late", "mood", "reasons"],
+    "additionalProperties": False,
+}  # fmt: skip
+TEXT_TOML = """\
+name = "delay"
+instruction = "Say why the job is late."
+input = "json"
+private = ["who"]
+[data]
+train = ["data/train.jsonl"]
+test = "data/test.jsonl"
+"""
+JOBS = ("paint", "wall", "roof", "door", "lamp", "pipe", "road", "desk")
+
+
+def delay_row(job: str, delay: float) -> dict[str, object]:
+    """A structured request, and an answer with words and a computed value."""
+    late = "high" if delay > 2 else "medium" if delay > 0.5 else "low"
+    metrics = {"predicted_delay_hours": delay}
+    output = {"late": late, "mood": "firm" if delay > 2 else "calm", "reasons": [f"the {job} waits"]}
+    return {"input": {"metrics": metrics, "job": job, "who": "Zelda Quick"}, "output": output}
+
+
+def write_text_task(folder: Path) -> Path:
+    """Write a task whose answers hold words and a computed value into `folder`."""
+    (folder / "data").mkdir(parents=True)
+    (folder / "task.toml").write_text(TEXT_TOML)
+    (folder / "schema.json").write_text(json.dumps(TEXT_SCHEMA, indent=2))
+    train = [delay_row(job, delay) for job in JOBS for delay in (0.0, 0.25, 1.0, 1.5, 3.0, 4.0)]
+    test = [delay_row(job, delay) for job in ("shed", "gate") for delay in (0.1, 5.0)]
+    for part, rows in (("train", train), ("test", test)):
+        (folder / "data" / f"{part}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    return folder
+
+
+@pytest.fixture
+def text_task(tmp_path: Path) -> Path:
+    """A task whose answers hold words, in a folder of this test alone."""
+    return write_text_task(tmp_path / "delay")

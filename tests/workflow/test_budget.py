@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,3 +78,19 @@ def test_a_damaged_measurement_is_made_again(tmp_path: Path) -> None:
     trainer = Trainer(seconds_left=600.0)
     run(trainer, 1.0, tmp_path)
     assert len(trainer.started) == 2
+
+
+def test_a_recipe_that_counts_passes_is_told_how_many(tmp_path: Path) -> None:
+    trainer = Trainer(seconds_left=600.0)
+    work = train_within(
+        trainer, GIVEN, 1.0, tmp_path, showing=lambda given, rows: replace(given, passes=rows / 1000)
+    )
+    list(work)
+    assert trainer.started[1].passes == pytest.approx(0.1 * 0.85 * 60, rel=0.05)
+    assert trainer.started[1].least_rows == GIVEN.least_rows
+
+
+def test_a_whole_step_is_shown_at_least(tmp_path: Path) -> None:
+    trainer = Trainer(seconds_left=600.0)
+    list(train_within(trainer, GIVEN, 0.0001, tmp_path, least=500))
+    assert trainer.started[1].least_rows == 500

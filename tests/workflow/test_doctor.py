@@ -27,7 +27,8 @@ def findings(home: Path) -> dict[str, Finding]:
 def test_everything_is_looked_at_and_what_is_not_well_has_a_mend(tmp_path: Path) -> None:
     found = findings(tmp_path)
     assert list(found) == [
-        "python", "processor", "memory", "disk", "libraries", "extra train", "extra teacher", "base encoder", "artifacts",
+        "python", "processor", "memory", "disk", "libraries", "extra train", "extra finetune", "extra llama", "extra teacher",
+        "base encoder", "artifacts",
     ]  # fmt: skip
     assert all(one.mend for one in found.values() if one.status != "ok")
     assert found["python"].status == "ok"

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from microlith.data.rows import render_input
 from microlith.errors import StorageError
 from microlith.inference.protocol import FieldPrediction, Prediction
 from microlith.workflow import lines
-from microlith.workflow.lines import Line, answer_lines, arrivals, parse_line, whole_file
+from microlith.workflow.lines import Line, answer_lines, arrivals, parse_line, request_text, whole_file
 
 
 class Echo:
@@ -104,7 +105,7 @@ def test_blank_lines_between_rows_are_no_rows() -> None:
 
 
 def test_a_json_task_takes_any_input() -> None:
-    line = parse_line(b'{"input": {"hours": 3}}', 1, as_text=False, json_input=True)
+    line = parse_line(b'{"input": {"hours": 3}}', 1, as_text=False, render=render_input)
     assert line is not None
     assert (line.given, line.request) == ({"hours": 3}, "hours: 3")
 
@@ -148,3 +149,20 @@ def test_a_file_keeps_its_old_content_until_the_new_one_is_whole(tmp_path: Path)
 def test_a_disk_that_refuses_is_a_storage_error(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="cannot write"), whole_file(tmp_path / "absent" / "out.jsonl"):
         pass
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ('{"a": 1, "who": "Ann"}', "a: 1"),
+        (' [{"a": 1}] ', render_input([{"a": 1}])),
+        ("plain text", "plain text"),
+        ('"a string"', '"a string"'),
+        ('{"a": ', '{"a": '),
+        ("[" * 100_000, "[" * 100_000),
+        ("", ""),
+    ],
+)
+def test_a_typed_request_is_rendered_where_it_is_an_object(typed: str, read: str) -> None:
+    assert request_text(typed, lambda value: render_input(value, ["who"])) == read
+    assert request_text(typed, None) == typed

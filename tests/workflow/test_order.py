@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,11 @@ import pytest
 
 from microlith.errors import MissingExtra, UsageError
 from microlith.task import load_task
+from microlith.training.causal_settings import CausalSettings
+from microlith.training.scratch_settings import ScratchSettings
+from microlith.training.settings import EncoderSettings
 from microlith.workflow import order as module
-from microlith.workflow.order import Order, resolve_order
+from microlith.workflow.order import FINE_TUNING, RECIPES, Order, config_text, resolve_order
 
 
 def inputs(folder: Path, **changes: Any) -> str:
@@ -24,7 +28,7 @@ def test_the_default_is_the_encoder_with_a_choice(task_folder: Path) -> None:
         True,
         f"encoder-{resolved.inputs}-0",
     )
-    assert resolved.encoder is not None
+    assert isinstance(resolved.settings, EncoderSettings)
 
 
 def test_settings_of_the_data_and_of_the_recipe_are_told_apart(task_folder: Path) -> None:
@@ -32,16 +36,16 @@ def test_settings_of_the_data_and_of_the_recipe_are_told_apart(task_folder: Path
         load_task(task_folder), Order(overrides={"refill": "3", "batch_size": "7"}, seed=5)
     )
     assert resolved.data == {"refill": 3}
-    assert resolved.encoder is not None
-    assert (resolved.encoder.batch_size, resolved.encoder.seed) == (7, 5)
+    assert isinstance(resolved.settings, EncoderSettings)
+    assert (resolved.settings.batch_size, resolved.settings.seed) == (7, 5)
 
 
 def test_the_tasks_own_settings_count_and_the_callers_win(task_folder: Path) -> None:
     toml = task_folder / "task.toml"
     toml.write_text(toml.read_text() + '[recipe]\nname = "auto"\nsize = "quick"\nbatch_size = 9\n')
     resolved = resolve_order(load_task(task_folder), Order(overrides={"batch_size": "11"}))
-    assert resolved.encoder is not None
-    assert (resolved.encoder.size, resolved.encoder.batch_size) == ("quick", 11)
+    assert isinstance(resolved.settings, EncoderSettings)
+    assert (resolved.settings.size, resolved.settings.batch_size) == ("quick", 11)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +76,13 @@ def test_the_seed_is_not_in_the_fingerprint_but_in_the_slug(task_folder: Path) -
 
 @pytest.mark.parametrize(
     "changes",
-    [{"recipe": "lora"}, {"size": "huge"}, {"overrides": {"nonsense": "1"}}, {"overrides": {"refill": "x"}}],
+    [
+        {"recipe": "lira"},
+        {"size": "huge"},
+        {"overrides": {"nonsense": "1"}},
+        {"overrides": {"refill": "x"}},
+        {"overrides": {"refill": 1.5}},
+    ],
 )
 def test_what_cannot_be_is_a_usage_error(changes: dict[str, Any], task_folder: Path) -> None:
     with pytest.raises(UsageError):
@@ -91,3 +101,58 @@ def test_missing_libraries_leave_the_linear_recipe_or_say_what_to_install(
     with pytest.raises(MissingExtra) as caught:
         resolve_order(task, Order())
     assert caught.value.problems[0].mend == 'pip install "microlith[train]"'
+
+
+@pytest.mark.parametrize(
+    ("recipe", "kind"), [("scratch", ScratchSettings), *((one, CausalSettings) for one in FINE_TUNING)]
+)
+def test_a_language_model_has_settings_of_its_recipe(recipe: str, kind: type, task_folder: Path) -> None:
+    resolved = resolve_order(load_task(task_folder), Order(recipe=recipe, seed=3))
+    assert (resolved.kind, resolved.recipe, resolved.chooses) == ("generative", recipe, False)
+    assert isinstance(resolved.settings, kind)
+    assert resolved.settings.seed == 3
+    assert resolved.slug == f"{recipe}-{resolved.inputs}-3"
+
+
+def test_what_no_encoder_answers_is_written_by_a_language_model(text_task: Path) -> None:
+    resolved = resolve_order(load_task(text_task), Order())
+    assert (resolved.kind, resolved.recipe, resolved.chooses) == ("generative", "scratch", True)
+
+
+def test_the_instruction_counts_where_the_model_reads_it(task_folder: Path) -> None:
+    before = {recipe: inputs(task_folder, recipe=recipe) for recipe in ("scratch", "lora")}
+    toml = task_folder / "task.toml"
+    toml.write_text(toml.read_text().replace("Add people, or stop.", "Add them, or stop."))
+    after = {recipe: inputs(task_folder, recipe=recipe) for recipe in ("scratch", "lora")}
+    assert before["scratch"] == after["scratch"]
+    assert before["lora"] != after["lora"]
+
+
+@pytest.mark.parametrize("recipe", [one for one in RECIPES if one not in ("auto", "linear")])
+def test_the_printed_values_in_a_task_file_give_the_same_order(recipe: str, task_folder: Path) -> None:
+    given = {"refill": "3", "threads": "2"}
+    task = load_task(task_folder)
+    order = Order(recipe=recipe, size="quick", overrides=given)
+    printed = config_text(task, order)
+    assert tomllib.loads(printed)["recipe"]["name"] == recipe
+    toml = task_folder / "task.toml"
+    toml.write_text(toml.read_text() + printed + "\n")
+    again, first = resolve_order(load_task(task_folder), Order()), resolve_order(task, order)
+    assert (again.recipe, again.settings, again.data) == (first.recipe, first.settings, first.data)
+    assert again.inputs == first.inputs
+
+
+@pytest.mark.parametrize(
+    ("recipe", "absent", "mend"),
+    [
+        ("scratch", "xllamacpp", 'pip install "microlith[train]"'),
+        ("lora", "peft", 'pip install "microlith[train,finetune]"'),
+    ],
+)
+def test_a_missing_library_names_the_extras_that_bring_it(
+    recipe: str, absent: str, mend: str, task_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "find_spec", lambda name: None if name == absent else object())
+    with pytest.raises(MissingExtra, match=absent) as caught:
+        resolve_order(load_task(task_folder), Order(recipe=recipe))
+    assert caught.value.problems[0].mend == mend

@@ -273,3 +273,29 @@ def test_the_cheaper_model_is_preferred_unless_the_larger_is_better(
     order, why = preference([one("linear", linear), one("encoder", encoder)], chooses=chooses)
     assert order[0][0].kind == preferred
     assert why.startswith(f"{preferred} is preferred")
+
+
+@pytest.mark.parametrize(
+    ("larger", "rows", "chooses", "preferred"),
+    [
+        (0.4, 200, True, "generative"),
+        (0.301, 200, True, "nearest"),  # a thousandth more may be luck
+        (0.2, 200, True, "nearest"),
+        (0.2, 200, False, "generative"),
+        (0.2, 50, True, "nearest"),  # without pretraining it knows no more than the rows
+        (0.4, 50, True, "generative"),
+    ],
+)
+def test_where_texts_are_written_the_likeness_of_words_decides(
+    larger: float, rows: int, chooses: bool, preferred: str
+) -> None:
+    def one(kind: Any, mean: float, swing: float) -> Any:
+        texts = tuple(mean + swing * (-1) ** number for number in range(rows))
+        hits = (kind == "nearest",) * rows  # whole answers say nothing of texts
+        return Made(kind=kind, hits=hits, base=None, parity=None, settings={}, texts=texts), None
+
+    order, why = preference([one("nearest", 0.3, 0.1), one("generative", larger, -0.1)], chooses=chooses)
+    assert order[0][0].kind == preferred
+    assert why.startswith(f"{preferred} is preferred")
+    assert "ROUGE-L 0.300" in why
+    assert "difference" in why

@@ -74,9 +74,9 @@ def _typed(task: str) -> Iterator[str]:
 
 def _answer(opened: Opened, request: str, *, as_json: bool) -> None:
     from microlith.cli.terminal import emit
-    from microlith.workflow.lines import prediction_facts
+    from microlith.workflow.lines import prediction_facts, request_text
 
-    prediction = opened.model.predict([request])[0]
+    prediction = opened.model.predict([request_text(request, opened.render)])[0]
     if as_json:
         emit(prediction_facts(request, prediction))
     else:
@@ -159,9 +159,7 @@ def _run(
     count, bad = 0, []
     shown = "standard input" if name == STREAM else name
     for group in arrivals(stream):
-        parsed = (
-            parse_line(raw, number, as_text=as_text, json_input=opened.json_input) for number, raw in group
-        )
+        parsed = (parse_line(raw, number, as_text=as_text, render=opened.render) for number, raw in group)
         lines = [line for line in parsed if line is not None]
         bad += [
             Problem(what=line.error, place=f"{shown}:{line.number}")

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from microlith.cli import answer, data, demo, doctor, evaluate, models, task, train
+from microlith.cli import answer, data, demo, doctor, evaluate, export, models, task, train
 
 HEADINGS = {
     "Start": ("demo", "doctor"),
     "Make a task": ("new", "lint", "data"),
-    "Make a specialist": ("train", "evaluate", "compare", "models"),
+    "Make a specialist": ("train", "evaluate", "compare", "export", "models"),
     "Use it": ("ask", "predict"),
 }
 """Heading of the help page -> its commands."""
@@ -64,11 +64,11 @@ def microlith(
 ) -> None:
     """Turn one narrow text-to-JSON job into a small, proven model that answers in milliseconds on a CPU.
 
-    Start with `microlith demo`. A TASK is a pack (infra, cli-intent, reasoning-mode) or a folder of yours.
+    Start with `microlith demo`. A TASK is a pack (infra, cli-intent, reasoning-mode, task-risk, task-plan) or a folder of yours.
     Exit codes: 0 well, 1 a gate failed, 2 usage, 3 task, 4 data, 5 training, 6 artifact, 7 a missing extra,
     8 teacher, 9 storage, 130 interrupted.
     """
 
 
-for module in (task, data, train, evaluate, models, answer, demo, doctor):
+for module in (task, data, train, evaluate, export, models, answer, demo, doctor):
     module.register(app)

@@ -29,7 +29,7 @@ Report = Annotated[
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command(short_help="Score models on the frozen test set.")(evaluate)
-    app.command(short_help="Paired tests among encoder, linear and rules.")(compare)
+    app.command(short_help="Paired tests among the models of a task.")(compare)
 
 
 def evaluate(
@@ -46,7 +46,7 @@ def evaluate(
     """Score the newest specialist beside its baselines, or one model alone with --model.
 
     Exactness with its interval, every decision, calibration, how much can be answered at which error, speed.
-    Metrics for --fail-under: exact, exact_low, valid, wrong_but_valid, refused, out_of_scope_recall,
+    Metrics for --fail-under: rouge_l, agreement, repetition, distinct, free_valid, exact, exact_low, valid, wrong_but_valid, refused, out_of_scope_recall,
     false_alarms, confidence_right, confidence_wrong, ece, brier, coverage_at_2, p50_ms, p95_ms, rows_per_s,
     artifact_mb, decision:PATH, ...
 
@@ -71,7 +71,8 @@ def compare(
     models: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[MODEL]...", help="encoder, linear, rules or versions; the first is the candidate."
+            metavar="[MODEL]...",
+            help="encoder, generative, linear, nearest, rules or versions; the first is the candidate.",
         ),
     ] = None,
     test: TestFile = None,

@@ -23,7 +23,7 @@ Recipe = Annotated[
     typer.Option(
         "--recipe",
         metavar="NAME",
-        help="auto, encoder or linear; auto takes what the plan and the paired test allow.",
+        help="auto, encoder, linear, scratch, full, lora or qlora; auto takes the cheapest that plan and paired test allow.",
     ),
 ]
 Size = Annotated[
@@ -49,7 +49,7 @@ ModelName = Annotated[
     typer.Option(
         "--model",
         metavar="NAME",
-        help="encoder, linear, rules, or a version such as infra@3; default: the newest specialist.",
+        help="encoder, generative, linear, nearest, rules, or a version such as infra@3; default: the newest specialist.",
     ),
 ]
 TestFile = Annotated[

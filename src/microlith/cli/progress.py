@@ -85,7 +85,7 @@ class PlainListener:
                 return
             case Step():
                 self._told = monotonic()
-                line(f"  {step_text(event, self._curve.exact)}")
+                line(f"  {step_text(event, self._curve.score)}")
             case Progress():
                 self._told = monotonic()
                 line(f"  {event.stage} {progress_text(event)}")
@@ -110,7 +110,7 @@ class LiveListener:
         """Move the line."""
         self._curve.add(event)
         if isinstance(event, Step):
-            self._move(event.step, event.steps, step_text(event, self._curve.exact))
+            self._move(event.step, event.steps, step_text(event, self._curve.score))
         elif isinstance(event, Progress):
             self._move(event.done, event.total, progress_text(event))
         elif isinstance(event, StageStarted):
@@ -148,18 +148,20 @@ class Curve:
 
     def __init__(self) -> None:
         self.losses: list[float] = []
-        self.exact: float | None = None
-        """The last validation score, 0-1; None before the first."""
+        self.score = ""
+        """What the validation part last said; empty before."""
 
     def add(self, event: Event) -> None:
         """Remember what the event says about the learning; a stage that begins starts a new curve."""
         match event:
             case StageStarted():
-                self.losses, self.exact = [], None
+                self.losses, self.score = [], ""
             case Step(loss=loss):
                 self.losses.append(loss)
-            case Validation(exact=exact):
-                self.exact = exact
+            case Validation(exact=float(exact)):
+                self.score = f"validation {exact:.1%}"
+            case Validation(loss=float(loss)):
+                self.score = f"validation loss {loss:.3f}"
 
     def summary(self) -> str:
         """The loss as a row of bars with its first and last value; empty before the first step."""
@@ -178,11 +180,11 @@ def sparkline(values: list[float], width: int) -> str:
     return "".join(SPARKS[round((value - low) * scale)] for value in means)
 
 
-def step_text(event: Step, exact: float | None) -> str:
+def step_text(event: Step, score: str) -> str:
     """Where training stands: step, loss, validation score, speed, time left."""
-    score = f"  validation {exact:.1%}" if exact is not None else ""
+    scored = f"  {score}" if score else ""
     return (
-        f"step {event.step}/{event.steps}  loss {event.loss:.3f}{score}  "
+        f"step {event.step}/{event.steps}  loss {event.loss:.3f}{scored}  "
         f"{event.rows_per_s:.0f} rows/s  {clock_text(event.seconds_left)} left"
     )
 

@@ -9,6 +9,8 @@ import typer
 from microlith.cli.options import AsJson, Minutes, Overrides, Recipe, Seed, Seeds, Size, TaskName, pairs_of
 
 if TYPE_CHECKING:
+    from microlith.task import Task
+    from microlith.workflow.order import Order
     from microlith.workflow.train import Trained
 
 
@@ -25,6 +27,12 @@ def train(
     seeds: Seeds = 1,
     minutes: Minutes = None,
     overrides: Overrides = None,
+    print_config: Annotated[
+        bool,
+        typer.Option(
+            "--print-config", help="Print every value of the recipe as TOML and leave; nothing is trained."
+        ),
+    ] = False,
     fresh: Annotated[
         bool,
         typer.Option("--fresh", help="Train anew even if nothing has changed or a killed run could go on."),
@@ -43,6 +51,10 @@ def train(
       microlith train my-task --size thorough --set batch_size=16
 
       microlith train infra --minutes 2 --seeds 3
+
+      microlith train cli-intent --recipe scratch
+
+      microlith train cli-intent --recipe qlora --set base=smollm2-1.7b --print-config
     """
     from microlith.cli.progress import follow
     from microlith.task import load_task
@@ -53,8 +65,19 @@ def train(
         recipe=recipe, size=size, seed=seed, minutes=minutes, overrides=pairs_of(overrides), fresh=fresh
     )
     loaded = load_task(task)
+    if print_config:
+        _print_config(loaded, order)
+        return
     trained = follow(train_seeds(loaded, order, seeds=seeds), as_json=as_json)
     show_trained(trained, task, as_json=as_json)
+
+
+def _print_config(task: Task, order: Order) -> None:
+    """Every value of the recipe, as [recipe] of task.toml takes it."""
+    from microlith.cli.terminal import say
+    from microlith.workflow.order import config_text
+
+    say(config_text(task, order))
 
 
 def show_trained(trained: Trained, task: str, *, as_json: bool) -> None:

@@ -134,7 +134,10 @@ def build_dataset(
     """
     if fence not in FENCES:
         raise UsageError(f"fence={fence!r} is unknown", mend=f"choose one of {', '.join(FENCES)}")
-    how = Augmentation(refill=refill, compose_share=compose_share, noise_share=noise_share)
+    structured = task.input_kind == "json"  # a slip of the finger would make other figures of them
+    how = Augmentation(
+        refill=refill, compose_share=compose_share, noise_share=0.0 if structured else noise_share
+    )
     started = time.monotonic()
     yield StageStarted(stage="data", detail=f"{len(task.train_files)} files")
     loaded = yield from _admitted(load_examples(task), skip_bad=skip_bad)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from microlith.data.example import Example
 from microlith.data.formats import read_rows
-from microlith.data.rows import render_input
+from microlith.data.rows import renderer
 from microlith.data.spans import Binding, bindings
 from microlith.errors import DataError, Problem
 from microlith.task.plan import Plan
@@ -84,9 +84,7 @@ def load_files(task: Task, paths: Sequence[Path]) -> Loaded:
     bad: list[Problem] = []
     notes: list[str] = []
     for path in paths:
-        result = read_rows(
-            path, name=_name(path, task.folder), render=render_input if task.input_kind == "json" else None
-        )
+        result = read_rows(path, name=_name(path, task.folder), render=renderer(task))
         bad += result.bad
         notes += [
             f"{path}: the key {key!r} of {count} rows is not used" for key, count in result.ignored.items()

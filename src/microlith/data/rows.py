@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
 from microlith.data.example import Example
 from microlith.data.strict_json import NotStrictJson, loads
 from microlith.task.plan import Json
+
+if TYPE_CHECKING:
+    from microlith.task.taskfile import Task
 
 RowFormat = Literal["native", "alpaca", "sharegpt", "chat"]
 Render = Callable[[Json], str]
@@ -84,11 +88,26 @@ def render_row(example: Example, shape: RowFormat, *, instruction: str = "") -> 
     return _WRITERS[shape](example, instruction)
 
 
-def render_input(value: Json) -> str:
-    """A JSON input as text: one `path: value` line per scalar, in the order given; text stays as it is."""
+def render_input(value: Json, private: Iterable[str] = ()) -> str:
+    """A JSON input as text: one `path: value` line per scalar, in the order given; text stays as it is.
+
+    Args:
+        value: What a row or a caller gives.
+        private: Paths, e.g. `person.name`, that are left out with everything below them.
+    """
     if isinstance(value, str):
         return value
-    return "\n".join(_lines(value, ""))
+    hidden = tuple(private)
+    return "\n".join(line for line in _lines(value, "") if not (hidden and _is_below(line, hidden)))
+
+
+def renderer(task: Task) -> Render | None:
+    """What turns the structured requests of a task into text; None where requests are text."""
+    return partial(render_input, private=task.private) if task.input_kind == "json" else None
+
+
+def _is_below(line: str, paths: Iterable[str]) -> bool:
+    return any(line.startswith(path) and line[len(path) : len(path) + 1] in (":", ".", "[") for path in paths)
 
 
 def _lines(value: Json, path: str) -> list[str]:

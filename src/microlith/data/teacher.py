@@ -22,7 +22,7 @@ from microlith.data.example import Example
 from microlith.data.formats import read_rows
 from microlith.data.kin import normalise
 from microlith.data.load import problems_of
-from microlith.data.rows import BadRow, parse_row, render_input, render_row
+from microlith.data.rows import BadRow, parse_row, render_row, renderer
 from microlith.data.spans import layout
 from microlith.data.strict_json import NotStrictJson, loads
 from microlith.data.values import value
@@ -300,7 +300,7 @@ class _Desk:
                 yield example
 
     def _example(self, row: Json, source: str) -> Example | None:
-        render = render_input if self.task.input_kind == "json" else None
+        render = renderer(self.task)
         try:
             written = {"input": row["input"], "output": row["output"], "source": source, "made_by": "teacher"}
             return parse_row(written, source=source, render=render)[0]

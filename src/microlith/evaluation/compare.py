@@ -10,7 +10,7 @@ from typing import Any
 
 from microlith.errors import DataError, UsageError
 from microlith.evaluation.gate import METRICS
-from microlith.evaluation.intervals import paired_difference, scipy
+from microlith.evaluation.intervals import Difference, bootstrap, paired_difference, scipy
 from microlith.evaluation.result import Evaluation, Outcome, plain
 from microlith.evaluation.wording import p_text, points
 
@@ -19,8 +19,29 @@ SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
+class TextPair:
+    """Two models on the same examples, by the ROUGE-L of their texts."""
+
+    candidate: float
+    """Mean ROUGE-L of the candidate, 0-1."""
+    reference: float
+    difference: Difference
+    """Candidate minus reference, with the 95 % interval of `text_preference`."""
+
+    @property
+    def better(self) -> bool:
+        """True when the candidate's texts are nearer to the right ones and the interval says that it is not luck."""
+        return self.difference.low > 0
+
+    @property
+    def worse(self) -> bool:
+        """True when the candidate's texts are farther and the interval says that it is not luck."""
+        return self.difference.high < 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Pair:
-    """Two models on the same examples, by whole-answer exactness."""
+    """Two models on the same examples, by whole-answer exactness and, where answers hold text, by its ROUGE-L."""
 
     candidate: str
     reference: str
@@ -39,7 +60,9 @@ class Pair:
     p_value: float
     """Two-sided exact McNemar test; 1 when the models never differ."""
     verdict: str
-    """The finding in one sentence."""
+    """The finding in one sentence; where answers hold text, by `texts`, since no two good answers need be equal."""
+    texts: TextPair | None = None
+    """None where the plan writes no text."""
 
     @property
     def better(self) -> bool:
@@ -82,7 +105,7 @@ class Spread:
 
 
 def compare(candidate: Evaluation, *references: Evaluation) -> Comparison:
-    """Compare `candidate` with every one of `references` by exact McNemar tests.
+    """Compare `candidate` with every one of `references`: exact McNemar tests, and paired bootstraps of texts.
 
     Raises:
         UsageError: if there is no reference.
@@ -106,6 +129,31 @@ def mcnemar(only_first: int, only_second: int) -> float:
     """
     total, fewer = only_first + only_second, min(only_first, only_second)
     return min(1.0, 2.0 * float(scipy("special").bdtr(fewer, total, 0.5))) if total else 1.0
+
+
+def text_preference(
+    candidate: Sequence[float], reference: Sequence[float], seed: int = 0
+) -> tuple[float, float, float]:
+    """Difference of two mean text scores of the same rows, with its 95 % paired bootstrap interval (Koehn 2004).
+
+    Rows are drawn in pairs, so that what makes a row hard for both models does not blur their difference.
+
+    Args:
+        candidate: ROUGE-L, one a row, 0-1.
+        reference: The same rows in the same order.
+        seed: Draws the samples; the same seed gives the same interval.
+
+    Returns:
+        (candidate - reference, low, high), each -1 to 1. Zero outside of the interval: the difference is not luck.
+
+    Raises:
+        UsageError: if there is no row, or one side has more rows.
+    """
+    if len(candidate) != len(reference):
+        raise UsageError(f"{len(candidate)} scores cannot be paired with {len(reference)}")
+    differences = [one - other for one, other in zip(candidate, reference, strict=True)]
+    low, high = bootstrap(differences, seed)
+    return fmean(differences), low, high
 
 
 def spread(
@@ -147,7 +195,8 @@ def _pair(candidate: Evaluation, reference: Evaluation) -> Pair:
     second = sum(other.right and not one.right for one, other in pairs)
     neither = len(pairs) - both - first - second
     difference, low, high = paired_difference(both, first, second, neither)
-    p_value = mcnemar(first, second)
+    p_value, texts = mcnemar(first, second), _text_pair(pairs)
+    exact = _verdict(candidate.model, reference.model, difference, (low, high), p_value)
     return Pair(
         candidate=candidate.model,
         reference=reference.model,
@@ -160,7 +209,23 @@ def _pair(candidate: Evaluation, reference: Evaluation) -> Pair:
         low=low,
         high=high,
         p_value=p_value,
-        verdict=_verdict(candidate.model, reference.model, difference, (low, high), p_value),
+        verdict=exact if texts is None else _text_verdict(candidate.model, reference.model, texts),
+        texts=texts,
+    )
+
+
+def _text_pair(pairs: Sequence[tuple[Outcome, Outcome]]) -> TextPair | None:
+    """The paired text scores; None where a row has none, as in evaluations that are older than these scores."""
+    scores = [(one.rouge_l, other.rouge_l) for one, other in pairs]
+    first = [one for one, _ in scores if one is not None]
+    second = [other for _, other in scores if other is not None]
+    if not pairs or len(first) < len(pairs) or len(second) < len(pairs):
+        return None
+    value, low, high = text_preference(first, second)
+    return TextPair(
+        candidate=fmean(first),
+        reference=fmean(second),
+        difference=Difference(value=value, low=low, high=high),
     )
 
 
@@ -194,3 +259,14 @@ def _verdict(
         return f"no difference between {candidate} and {reference} is shown: {numbers}"
     word = "better" if difference > 0 else "worse"
     return f"{candidate} is {word} than {reference}: {numbers}"
+
+
+def _text_verdict(candidate: str, reference: str, texts: TextPair) -> str:
+    found = texts.difference
+    numbers = (
+        f"{points(found.value)} points of ROUGE-L (95 % interval {points(found.low)} to {points(found.high)})"
+    )
+    if not found.shown:
+        return f"no difference between the texts of {candidate} and {reference} is shown: {numbers}"
+    word = "nearer to" if found.value > 0 else "farther from"
+    return f"the texts of {candidate} are {word} the right ones than those of {reference}: {numbers}"

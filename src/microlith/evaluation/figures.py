@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from microlith.evaluation import wording as say
 from microlith.evaluation.gate import METRICS, Metric
-from microlith.evaluation.intervals import Share
-from microlith.evaluation.result import Evaluation, Scope
+from microlith.evaluation.intervals import Bounded, Difference, Share
+from microlith.evaluation.result import Constraint, Evaluation, Scope, Spoken, Texts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,28 +18,49 @@ class Figure:
     metric: str
     """A name of `gate.METRICS`."""
     label: str
-    share: Callable[[Evaluation], Share | None] | None = None
-    """Gives the counts and the interval behind the metric; None where it is no share of examples."""
+    bounded: Callable[[Evaluation], Bounded | None] | None = None
+    """Gives the interval behind the metric; None where it has none."""
     ranks: bool = True
     """False where more or less is no merit by itself, so that no model is called best."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contrast:
+    """One figure of a model's constrained answers beside that of its free ones."""
+
+    label: str
+    constrained: Bounded
+    free: Bounded
+    difference: Difference
+    """Constrained minus free."""
 
 
 def _scope(read: Callable[[Scope], Share]) -> Callable[[Evaluation], Share | None]:
     return lambda one: None if one.scope is None else read(one.scope)
 
 
+def _texts(read: Callable[[Texts], Bounded]) -> Callable[[Evaluation], Bounded | None]:
+    return lambda one: None if one.texts is None else read(one.texts)
+
+
 FIGURES: tuple[tuple[str, tuple[Figure, ...]], ...] = (
     ("Answers", (
-        Figure(metric="exact", label="Whole answer exact", share=lambda one: one.exact),
-        Figure(metric="valid", label="Fits the schema", share=lambda one: one.valid),
-        Figure(metric="wrong_but_valid", label="Wrong but valid", share=lambda one: one.wrong_but_valid),
-        Figure(metric="refused", label="Refused", share=lambda one: one.refused),
-        Figure(metric="failed", label="Failed", share=lambda one: one.failed),
+        Figure(metric="exact", label="Whole answer exact", bounded=lambda one: one.exact),
+        Figure(metric="valid", label="Fits the schema", bounded=lambda one: one.valid),
+        Figure(metric="wrong_but_valid", label="Wrong but valid", bounded=lambda one: one.wrong_but_valid),
+        Figure(metric="refused", label="Refused", bounded=lambda one: one.refused),
+        Figure(metric="failed", label="Failed", bounded=lambda one: one.failed),
+    )),
+    ("Texts", (
+        Figure(metric="rouge_l", label="ROUGE-L", bounded=_texts(lambda one: one.rouge_l)),
+        Figure(metric="repetition", label="Repetition"),
+        Figure(metric="agreement", label="Levels that agree", bounded=_texts(lambda one: one.agreement)),
+        Figure(metric="distinct", label="Distinct texts"),
     )),
     ("Scope", (
-        Figure(metric="out_of_scope_recall", label="Out-of-scope requests recognised", share=_scope(lambda one: one.recall)),
-        Figure(metric="false_alarms", label="In-scope requests turned away", share=_scope(lambda one: one.false_alarms)),
-        Figure(metric="in_scope_exact", label="In-scope requests exact", share=_scope(lambda one: one.in_scope_exact)),
+        Figure(metric="out_of_scope_recall", label="Out-of-scope requests recognised", bounded=_scope(lambda one: one.recall)),
+        Figure(metric="false_alarms", label="In-scope requests turned away", bounded=_scope(lambda one: one.false_alarms)),
+        Figure(metric="in_scope_exact", label="In-scope requests exact", bounded=_scope(lambda one: one.in_scope_exact)),
     )),
     ("Confidence", (
         Figure(metric="confidence_right", label="Mean when right", ranks=False),
@@ -80,6 +101,32 @@ def scored_figures(evaluations: Sequence[Evaluation]) -> list[tuple[str, list[Fi
         for part, figures in FIGURES
     ]
     return [(part, figures) for part, figures in parts if figures]
+
+
+def contrasts(one: Constraint) -> list[Contrast]:
+    """What the constraint gains and costs, row by row; what was not scored is left out."""
+    rows: tuple[tuple[str, Callable[[Spoken], Bounded | None], Difference | None], ...] = (
+        ("Is JSON", lambda said: said.json, one.json),
+        ("Fits the schema", lambda said: said.valid, one.valid),
+        ("Wrong but valid", lambda said: said.wrong_but_valid, one.wrong_but_valid),
+        ("Whole answer exact", lambda said: said.exact, one.exact),
+        ("ROUGE-L", lambda said: said.rouge_l, one.rouge_l),
+    )
+    found = []
+    for label, read, difference in rows:
+        constrained, free = read(one.constrained), read(one.free)
+        if constrained is not None and free is not None and difference is not None:
+            found.append(Contrast(label=label, constrained=constrained, free=free, difference=difference))
+    return found
+
+
+def reference_note(one: Evaluation) -> str:
+    """What the texts of the right answers are like, to compare with; empty where the plan writes no text."""
+    if one.texts is None:
+        return ""
+    repeated, words = say.percent(one.texts.reference_repetition, 1), f"{one.texts.reference_words:.1f}"
+    different = say.percent(one.texts.reference_distinct, 1)
+    return f"The right answers have {words} words on average, repetition {repeated} and {different} distinct texts."
 
 
 def values_of(figure: Figure, evaluations: Sequence[Evaluation]) -> list[float | None]:

@@ -1,7 +1,8 @@
 """A gate: scores that a model must reach, e.g. `microlith evaluate --fail-under exact=0.95 --fail-under ece=0.05`.
 
 For most metrics more is better and the threshold is the least allowed. For those with `lower_is_better` (ece, brier, aurc,
-wrong_but_valid, refused, failed, false_alarms, confidence_wrong, every `_ms` and every `_mb`) it is the most allowed.
+wrong_but_valid, refused, failed, false_alarms, confidence_wrong, repetition, every `_ms` and every `_mb`) it is the most
+allowed.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Literal
 
 from microlith.errors import GateFailed, Problem, UsageError
 from microlith.evaluation.intervals import Share
-from microlith.evaluation.result import Evaluation, Latency, Scope
+from microlith.evaluation.result import Evaluation, Latency, Scope, Texts
 
 Unit = Literal["share", "count", "ms", "rows/s", "MB"]
 
@@ -42,6 +43,14 @@ class Threshold:
 
 def _scope(read: Callable[[Scope], Share]) -> Callable[[Evaluation], float | None]:
     return lambda one: None if one.scope is None else read(one.scope).value
+
+
+def _texts(read: Callable[[Texts], float | None]) -> Callable[[Evaluation], float | None]:
+    return lambda one: None if one.texts is None else read(one.texts)
+
+
+def _free_valid(one: Evaluation) -> float | None:
+    return None if one.constraint is None else one.constraint.free.valid.value
 
 
 def _latency(read: Callable[[Latency], float]) -> Callable[[Evaluation], float | None]:
@@ -78,6 +87,12 @@ _ALL = (
     _share("wrong_but_valid", "answers that fit the schema and are wrong", lambda one: one.wrong_but_valid.value, lower=True),
     _share("refused", "requests without an answer", lambda one: one.refused.value, lower=True),
     _share("failed", "requests on which the model raised", lambda one: one.failed.value, lower=True),
+    _share("rouge_l", "mean ROUGE-L of the texts of answers", _texts(lambda one: one.rouge_l.value)),
+    _share("rouge_l_low", "lower end of its 95 % interval", _texts(lambda one: one.rouge_l.low)),
+    _share("repetition", "word trigrams that stood before in the same answer", _texts(lambda one: one.repetition), lower=True),
+    _share("agreement", "computed values and single choices that are right", _texts(lambda one: one.agreement.value)),
+    _share("distinct", "different texts of all texts written", _texts(lambda one: one.distinct)),
+    _share("free_valid", "answers that fit the schema when nothing holds the model to it", _free_valid),
     _share("out_of_scope_recall", "out-of-scope requests known as such", _scope(lambda one: one.recall)),
     _share("false_alarms", "in-scope requests taken for out of scope", _scope(lambda one: one.false_alarms), lower=True),
     _share("in_scope_exact", "in-scope requests answered exactly", _scope(lambda one: one.in_scope_exact)),

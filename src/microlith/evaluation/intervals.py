@@ -1,4 +1,4 @@
-"""Shares with their uncertainty: Wilson, Clopper-Pearson and Newcombe's paired interval."""
+"""Shares and means with their uncertainty: Wilson, Clopper-Pearson, Newcombe's paired interval and the bootstrap."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from microlith.errors import MissingExtra, UsageError
 
 Z95 = 1.959963984540054
 """The 97.5 % quantile of the normal distribution."""
+RESAMPLES = 1_000
+"""Samples that a bootstrap interval is read off."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +29,36 @@ class Share:
     """hits / n, 0-1; None when n is 0."""
     low: float | None
     high: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mean:
+    """The mean of a score over `n` rows, with its 95 % bootstrap interval. With n = 0 it is not scored."""
+
+    n: int
+    value: float | None
+    """None when n is 0."""
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """What the first of two models has more than the second on the same rows, with its 95 % paired interval."""
+
+    value: float
+    """First minus second, -1 to 1."""
+    low: float
+    high: float
+
+    @property
+    def shown(self) -> bool:
+        """Does the interval leave out zero, so that the difference is not luck?"""
+        return self.low > 0 or self.high < 0
+
+
+Bounded = Share | Mean
+"""A value that knows its interval."""
 
 
 def share(hits: int, n: int) -> Share:
@@ -98,6 +130,34 @@ def paired_difference(both: int, first: int, second: int, neither: int) -> tuple
     below = _norm(p1 - l1, u2 - p2, phi)
     above = _norm(u1 - p1, p2 - l2, phi)
     return p1 - p2, max(-1.0, p1 - p2 - below), min(1.0, p1 - p2 + above)
+
+
+def mean_of(values: Sequence[float], seed: int = 0) -> Mean:
+    """The mean of `values` with its `bootstrap` interval."""
+    if not values:
+        return Mean(n=0, value=None, low=None, high=None)
+    low, high = bootstrap(values, seed)
+    return Mean(n=len(values), value=float(np.mean(values)), low=low, high=high)
+
+
+def bootstrap(values: Sequence[float], seed: int = 0, resamples: int = RESAMPLES) -> tuple[float, float]:
+    """Two-sided 95 % percentile interval of the mean of `values` (Efron 1979); it always holds the mean itself.
+
+    Args:
+        values: At least one, one a row.
+        seed: Draws the samples; the same seed gives the same interval.
+        resamples: How many samples of len(values) rows are drawn.
+
+    Raises:
+        UsageError: if there is no value.
+    """
+    if not values:
+        raise UsageError("a mean over no rows has no interval")
+    rows, source = np.asarray(values, dtype=np.float64), np.random.default_rng(seed)
+    means = [rows[source.integers(0, len(rows), len(rows))].mean() for _ in range(resamples)]
+    low, high = (float(end) for end in np.percentile(means, (2.5, 97.5)))
+    mean = float(rows.mean())
+    return min(low, mean), max(high, mean)
 
 
 def scipy(part: str) -> Any:

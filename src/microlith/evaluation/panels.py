@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from microlith.evaluation import wording as say
-from microlith.evaluation.compare import Comparison, Pair, Spread
-from microlith.evaluation.figures import Figure, best_of, names_of, scored_figures, values_of, written
+from microlith.evaluation.compare import Comparison, Pair, Spread, TextPair
+from microlith.evaluation.figures import (
+    Figure,
+    best_of,
+    contrasts,
+    names_of,
+    reference_note,
+    scored_figures,
+    values_of,
+    written,
+)
 from microlith.evaluation.gate import METRICS
-from microlith.evaluation.intervals import Share
+from microlith.evaluation.intervals import Bounded, Share
 from microlith.evaluation.markup import Html, pair, safe, section, table
 from microlith.evaluation.plots import Row, interval_rows
-from microlith.evaluation.result import Evaluation, GroupScore
+from microlith.evaluation.result import Constraint, Evaluation, GroupScore
 
 GROUPS_SHOWN = 24
 """Rows of a table of groups; the weakest are shown."""
@@ -22,15 +31,13 @@ def cards(one: Evaluation) -> Html:
     bound = next((target for target in one.risk.targets if target.error == 0.02), None)
     latency = one.speed.latency
     shown = [
-        (
-            "Whole answer exact",
-            say.percent(one.exact.value, 1),
-            f"{say.interval(one.exact)}, {say.of(one.exact)}",
-        ),
+        _headline(one),
         (
             "Fits the schema",
             say.percent(one.valid.value, 1),
-            f"{say.percent(one.wrong_but_valid.value, 1)} valid but wrong",
+            f"{say.percent(one.wrong_but_valid.value, 1)} valid but wrong"
+            if one.texts is None
+            else f"{say.percent(one.texts.agreement.value, 1)} of levels agree",
         ),
         (
             "Answered at 2\u202f% error",
@@ -61,29 +68,53 @@ def cards(one: Evaluation) -> Html:
     return f'<dl class="cards">{items}</dl>'
 
 
-def models_panel(evaluations: Sequence[Evaluation], spreads: Sequence[Spread]) -> Html:
-    """Every metric, model by model, after a drawing of the exactness with its intervals."""
-    names = names_of(evaluations)
-    drawn = [
-        Row(
-            name=name, value=one.exact.value, low=one.exact.low, high=one.exact.high,
-            title=f"{name}: {say.percent(one.exact.value, 1)}, 95 % interval {say.interval(one.exact)}, {say.of(one.exact)}",
+def _headline(one: Evaluation) -> tuple[str, str, str]:
+    """Whole answers exact; where answers hold text, ROUGE-L, since no two good answers need be equal."""
+    if one.texts is not None:
+        found = one.texts.rouge_l
+        return (
+            "ROUGE-L",
+            say.percent(found.value, 1),
+            f"{say.interval(found)}; {say.percent(one.exact.value, 1)} exact",
         )
-        for name, one in zip(names, evaluations, strict=True)
-        if one.exact.value is not None and one.exact.low is not None and one.exact.high is not None
-    ]  # fmt: skip
-    drawing = f'<figure class="rows">{interval_rows(drawn, title="Whole-answer exactness with 95 % intervals")}</figure>'
+    return (
+        "Whole answer exact",
+        say.percent(one.exact.value, 1),
+        f"{say.interval(one.exact)}, {say.of(one.exact)}",
+    )
+
+
+def models_panel(evaluations: Sequence[Evaluation], spreads: Sequence[Spread]) -> Html:
+    """Every metric, model by model, after a drawing of the first of them with its intervals."""
+    names = names_of(evaluations)
     rows: list[list[Html]] = []
     for part, figures in scored_figures(evaluations):
         rows += [[part], *(_figure_row(figure, evaluations) for figure in figures)]
     head = ["", *_heads(names)]
     return section(
         "All figures" if len(names) == 1 else "The models side by side",
-        drawing if len(names) > 1 else "",
+        _drawing(names, evaluations) if len(names) > 1 else "",
         table(head, rows, narrow=len(names) == 1),
         _spread_table(spreads),
         note="Small figures are 95 % intervals; – means not scored."
-        + (" The best is bold." if len(names) > 1 else ""),
+        + (" The best is bold." if len(names) > 1 else "")
+        + f" {safe(reference_note(evaluations[0]))}",
+    )
+
+
+def constraint_panel(evaluations: Sequence[Evaluation]) -> Html:
+    """What holding a language model to the plan gains and costs."""
+    names = names_of(evaluations)
+    parts = [
+        _constraint_table(name if len(names) > 1 else "", one.constraint)
+        for name, one in zip(names, evaluations, strict=True)
+        if one.constraint is not None
+    ]
+    return section(
+        "Constrained, or free",
+        *parts,
+        note="The same model on the same requests: constrained, each token chosen among those that the plan allows; and free, "
+        "each token the most probable one. Difference in points, constrained minus free, with its paired interval.",
     )
 
 
@@ -100,12 +131,14 @@ def comparison_panel(comparison: Comparison | None) -> Html:
         "p",
         "Finding",
     ]
-    rows = [_pair_row(one) for one in comparison.pairs]
+    rows = [row for one in comparison.pairs for row in _pair_rows(one)]
+    texts = any(one.texts is not None for one in comparison.pairs)
     return section(
         "Better, or luck?",
         table(head, rows),
         note=f"{safe(comparison.candidate)} against each other model on the same examples: exact McNemar test of whole "
-        "answers; difference in points, with Newcombe's paired interval.",
+        "answers; difference in points, with Newcombe's paired interval."
+        + (" ROUGE-L of their texts: paired bootstrap over the examples." if texts else ""),
     )
 
 
@@ -153,10 +186,10 @@ def _figure_row(figure: Figure, evaluations: Sequence[Evaluation]) -> list[Html]
     best = best_of(figure, values)
     cells = []
     for one, value in zip(evaluations, values, strict=True):
-        share = figure.share(one) if figure.share is not None else None
+        bounded = figure.bounded(one) if figure.bounded is not None else None
         text = written(metric, value)
         shown = f'<span class="best">{safe(text)}</span>' if text == best else safe(text)
-        cells.append(shown + _bounds_cell(share))
+        cells.append(shown + _bounds_cell(bounded))
     return [safe(figure.label), *cells]
 
 
@@ -173,22 +206,71 @@ def _spread_table(spreads: Sequence[Spread]) -> Html:
     return f"<br>{table(head, rows)}"
 
 
-def _pair_row(one: Pair) -> list[Html]:
+def _pair_rows(one: Pair) -> list[list[Html]]:
+    rows = [
+        [
+            safe(one.reference),
+            f'<span class="best">{say.points(one.difference)}</span>',
+            f"{say.points(one.low)} to {say.points(one.high)}",
+            f"{one.only_candidate:,}",
+            f"{one.only_reference:,}",
+            safe(say.p_text(one.p_value)),
+            _finding(one),
+        ]
+    ]
+    if one.texts is not None:
+        found = one.texts.difference
+        points = f'<span class="best">{say.points(found.value)}</span>'
+        label = '<span class="soft">ROUGE-L of its texts</span>'
+        rows.append([label, points, say.bounds(found), "", "", "", _finding(one.texts)])
+    return rows
+
+
+def _finding(one: Pair | TextPair) -> Html:
     word, kind = "no difference shown", "soft"
     if one.better or one.worse:
         word, kind = ("better", "good") if one.better else ("worse", "bad")
-    return [
-        safe(one.reference),
-        f'<span class="best">{say.points(one.difference)}</span>',
-        f"{say.points(one.low)} to {say.points(one.high)}",
-        f"{one.only_candidate:,}",
-        f"{one.only_reference:,}",
-        safe(say.p_text(one.p_value)),
-        f'<span class="{kind}">{word}</span>',
+    return f'<span class="{kind}">{word}</span>'
+
+
+def _constraint_table(name: str, one: Constraint) -> Html:
+    rows = [
+        [
+            safe(row.label),
+            _share_cell(row.constrained),
+            _share_cell(row.free),
+            f'<span class="best">{say.points(row.difference.value)}</span>',
+            say.bounds(row.difference),
+        ]
+        for row in contrasts(one)
     ]
+    head = [f"n = {one.n:,}", *_heads(["Constrained", "Free"]), "Difference", "95 % interval"]
+    title = f"<h3><br>{safe(name)}</h3>" if name else ""
+    return title + table(head, rows)
 
 
-def _share_cell(share: Share | None) -> Html:
+def _drawing(names: Sequence[str], evaluations: Sequence[Evaluation]) -> Html:
+    """The first figure of every model with its interval: ROUGE-L where all write text, else exactness."""
+    scores = [one.texts.rouge_l for one in evaluations if one.texts is not None]
+    texts = len(scores) == len(evaluations)
+    found: Sequence[Bounded] = scores if texts else [one.exact for one in evaluations]
+    rows = [
+        Row(
+            name=name, value=one.value, low=one.low, high=one.high,
+            title=f"{name}: {say.percent(one.value, 1)}, 95 % interval {say.interval(one)}, {_counted(one)}",
+        )
+        for name, one in zip(names, found, strict=True)
+        if one.value is not None and one.low is not None and one.high is not None
+    ]  # fmt: skip
+    title = f"{'ROUGE-L' if texts else 'Whole-answer exactness'} with 95 % intervals"
+    return f'<figure class="rows">{interval_rows(rows, title=title)}</figure>'
+
+
+def _counted(one: Bounded) -> str:
+    return say.of(one) if isinstance(one, Share) else f"n = {one.n:,}"
+
+
+def _share_cell(share: Bounded | None) -> Html:
     return f"{say.percent(share.value if share is not None else None, 1)}{_bounds_cell(share)}"
 
 
@@ -201,7 +283,7 @@ def _heads(names: Sequence[str]) -> list[Html]:
     return [f"{safe(name)}{_bounds_cell(None)}" for name in names]
 
 
-def _bounds_cell(share: Share | None) -> Html:
+def _bounds_cell(share: Bounded | None) -> Html:
     """The interval beside a value, or a blank of the same width so that the values stay in line."""
     return f'<span class="bounds">{say.interval(share) if share is not None and share.n else ""}</span>'
 

@@ -14,6 +14,7 @@ from microlith.evaluation.markup import Html, folded, safe, section, table
 from microlith.evaluation.panels import (
     cards,
     comparison_panel,
+    constraint_panel,
     decisions_panel,
     groups_panel,
     models_panel,
@@ -37,6 +38,14 @@ _TERMS = (
      "errors in only 5 of 100 repetitions. A threshold picked on these examples is best confirmed on others."),
     ("McNemar", "Asks whether the examples that only one of two models has right could be split so unevenly by chance."),
     ("Memory", "Of the whole evaluating process, all models loaded so far included."),
+)  # fmt: skip
+_TEXT_TERMS = (
+    ("ROUGE-L", "How near the words of an answer's texts are to those of the right answer: the harmonic mean of the shares of words, "
+     "here and there, that lie on their longest common subsequence (Lin 2004). 100\u202f% is the same words in the same order; a request "
+     "without a valid answer counts 0. The interval is a bootstrap over the examples."),
+    ("Repetition", "Of three words in a row, how many stood before in the same answer."),
+    ("Levels that agree", "Of the computed values and single choices of the right answers, those that the answers hold too."),
+    ("Distinct texts", "Different texts of all texts written: near 0 for a model that tells everybody the same."),
 )  # fmt: skip
 
 
@@ -72,6 +81,7 @@ def render_report(
             cards(first),
             models_panel(evaluations, spreads),
             comparison_panel(comparison),
+            constraint_panel(evaluations),
             training_panel(curves or {}),
             confidence_panel(evaluations),
             confusion_panel(evaluations),
@@ -80,7 +90,7 @@ def render_report(
             _cases_panel(evaluations, "worst"),
             _cases_panel(evaluations, "slowest"),
             _cases_panel(evaluations, "failures"),
-            _footer(facts or {}),
+            _footer(facts or {}, evaluations),
         )
     )
     return (
@@ -92,10 +102,7 @@ def render_report(
 
 
 def _header(one: Evaluation, comparison: Comparison | None) -> Html:
-    lead = (
-        f"{say.percent(one.exact.value, 1)} of answers are exactly right: {say.of(one.exact)}, "
-        f"95\u202f% interval {say.interval(one.exact)}."
-    )
+    lead = _lead(one)
     target = next((found for found in one.risk.targets if found.error == 0.02 and found.coverage > 0), None)
     if target is not None:
         lead += (
@@ -109,6 +116,20 @@ def _header(one: Evaluation, comparison: Comparison | None) -> Html:
         f'<header><p class="eyebrow">Evaluation of task {safe(one.task)}, {one.n:,} example{"s" if one.n != 1 else ""}</p>'
         f'<h1>{safe(one.model)}</h1><p class="lead">{safe(lead)}</p>'
         f"{f'<ul class=verdicts>{verdicts}</ul>' if verdicts else ''}</header>"
+    )
+
+
+def _lead(one: Evaluation) -> str:
+    if one.texts is None:
+        return (
+            f"{say.percent(one.exact.value, 1)} of answers are exactly right: {say.of(one.exact)}, "
+            f"95\u202f% interval {say.interval(one.exact)}."
+        )
+    found, agreement = one.texts.rouge_l, one.texts.agreement
+    levels = f" {say.percent(agreement.value, 1)} of levels agree." if agreement.n else ""
+    return (
+        f"The texts of answers score {say.percent(found.value, 1)} ROUGE-L against the right ones, "
+        f"95\u202f% interval {say.interval(found)}.{levels}"
     )
 
 
@@ -176,8 +197,9 @@ def _json(value: Json, expected: Json) -> Html:
     return f"{{{', '.join(parts)}}}"
 
 
-def _footer(facts: Mapping[str, str]) -> Html:
+def _footer(facts: Mapping[str, str], evaluations: Sequence[Evaluation]) -> Html:
     known = "".join(f"<dt>{safe(name)}</dt><dd>{safe(value)}</dd>" for name, value in facts.items())
     made = f"<h3>How this was made</h3><dl>{known}</dl><br>" if known else ""
-    terms = "".join(f"<dt>{safe(name)}</dt><dd>{safe(text)}</dd>" for name, text in _TERMS)
+    used = (*_TERMS, *(_TEXT_TERMS if any(one.texts is not None for one in evaluations) else ()))
+    terms = "".join(f"<dt>{safe(name)}</dt><dd>{safe(text)}</dd>" for name, text in used)
     return f"<footer>{made}<h3>Words used</h3><dl>{terms}</dl></footer>"

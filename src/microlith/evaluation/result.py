@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Literal
 
 from microlith.errors import DataError
-from microlith.evaluation.intervals import Share
+from microlith.evaluation.intervals import Difference, Mean, Share
 from microlith.evaluation.measures import Calibration, RiskCoverage
 from microlith.task.plan import Json
 
@@ -30,6 +30,8 @@ class Outcome:
     """Label of the leading choice; None where the plan has none."""
     got: str | None
     """Label of the leading choice in the answer; None where there is no answer or no such value."""
+    rouge_l: float | None = None
+    """ROUGE-L of the answer's texts, 0-1; 0 without a valid answer, None where the plan writes no text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +55,59 @@ class DecisionScore:
     kind: Literal["choice", "presence", "span", "count", "number", "text"]
     right: Share
     """Count and Presence: over every object that has the slot. Values: over those where one is expected."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Texts:
+    """How good the free text of answers is. Only of valid answers is it known how they are written."""
+
+    n: int
+    """Requests; one without a valid answer scores 0 in `rouge_l` and agrees in nothing."""
+    rouge_l: Mean
+    """ROUGE-L F-measure of an answer's texts against those of the right answer, 0-1 (Lin 2004)."""
+    repetition: float | None
+    """Mean share of an answer's word trigrams that stood before in the same answer; None without a valid answer."""
+    words: float | None
+    """Mean words of an answer's texts; None without a valid answer."""
+    distinct: float | None
+    """Different texts of all texts written, 0-1: near 0 for a model that tells everybody the same; None for no text."""
+    agreement: Share
+    """Of the computed values and single choices of the right answers, those that the answers hold too."""
+    reference_repetition: float
+    """`repetition` of the right answers, for comparison."""
+    reference_words: float
+    reference_distinct: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spoken:
+    """Answers to the same requests, decoded in one way; shares are of all requests."""
+
+    json: Share
+    """Answers that are JSON at all."""
+    valid: Share
+    """Answers that fit the schema."""
+    wrong_but_valid: Share
+    exact: Share | None
+    """None where the plan writes text, for which see `rouge_l`."""
+    rouge_l: Mean | None
+    """None where the plan writes no text."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Constraint:
+    """What holding a language model to the plan gains and costs: the same model with and without it."""
+
+    n: int
+    """Requests that were answered both ways."""
+    constrained: Spoken
+    free: Spoken
+    json: Difference
+    """Constrained minus free, as all of these."""
+    valid: Difference
+    wrong_but_valid: Difference
+    exact: Difference | None
+    rouge_l: Difference | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +222,10 @@ class Evaluation:
     failures: tuple[Case, ...]
     outcomes: tuple[Outcome, ...]
     """One an example, in order."""
+    texts: Texts | None = None
+    """None where the plan writes no text."""
+    constraint: Constraint | None = None
+    """None where the model cannot speak freely."""
 
     def to_json(self) -> dict[str, Any]:
         """The evaluation as a JSON object."""

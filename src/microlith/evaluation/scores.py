@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean
 from typing import Literal
 
@@ -12,6 +13,7 @@ from microlith.data.example import Example
 from microlith.errors import DataError
 from microlith.evaluation.answering import Answered, Clock, answer_all, latency_of, memory_of, time_singles
 from microlith.evaluation.cases import Row, failures_of, slowest_of, worst_of
+from microlith.evaluation.constraint import FREE_ROWS, cost_of_constraint
 from microlith.evaluation.decisions import (
     Labels,
     expected_readings,
@@ -35,6 +37,7 @@ from microlith.evaluation.result import (
     Scope,
     Speed,
 )
+from microlith.evaluation.texts import rouge_l, score_texts, scorer, texts_of
 from microlith.inference.protocol import Model
 from microlith.task.plan import Choice, Json, Plan
 from microlith.task.taskfile import Task
@@ -50,6 +53,7 @@ def evaluate(
     *,
     batch_size: int = 64,
     timing_rows: int = 200,
+    free_rows: int = FREE_ROWS,
     artifact_bytes: int | None = None,
     clock: Clock = time.perf_counter,
 ) -> Evaluation:
@@ -61,15 +65,20 @@ def evaluate(
         task: Gives the plan and the validator.
         batch_size: Requests a batch, at least 1.
         timing_rows: At most this many requests, evenly spread, are timed one at a time; 0 for none.
+        free_rows: At most this many requests, evenly spread, are also answered freely by a model that can
+            (`constraint.SpeaksFreely`); 0 for none.
         artifact_bytes: Size of the model's files; None where it has none.
         clock: Seconds; another one makes timing repeatable.
 
     Raises:
         DataError: if there is no example, or one whose expected answer the plan cannot read.
         UsageError: if batch_size is below 1.
+        MissingExtra: if the plan writes text and rouge-score is not installed.
     """
     if not examples:
         raise DataError("a model cannot be evaluated on no examples", mend="name a file that has rows")
+    if task.plan.writes_text:
+        scorer()  # what is missing is said before the model has worked
     expected = expected_readings(task.plan, examples)
     inputs = [example.input for example in examples]
     answers, seconds = answer_all(model, inputs, batch_size=batch_size, clock=clock)
@@ -86,21 +95,31 @@ def evaluate(
         for index, (example, answered) in enumerate(zip(examples, answers, strict=True))
     ]
     decisions = score_decisions(task.plan, expected, [reading_of(task.plan, row.output) for row in rows])
-    return _evaluation(model.name, task, rows, decisions, speed)
+    found = _evaluation(model.name, task, rows, decisions, speed)
+    return replace(found, constraint=cost_of_constraint(model, rows, task, most_rows=free_rows))
 
 
 def _outcome(example: Example, answered: Answered, task: Task, labels: Labels) -> Outcome:
     output = None if answered.prediction is None else answered.prediction.output
     found = answered.prediction if output is not None else None
+    valid = found is not None and task.validator.is_valid(output)
     return Outcome(
         key=example.key,
         right=found is not None and same(output, example.output),
         answered=found is not None,
-        valid=found is not None and task.validator.is_valid(output),
+        valid=valid,
         confidence=found.confidence if found is not None else 0.0,
         expected=labels.of(example.output),
         got=labels.of(output),
+        rouge_l=_rouge_l(task.plan, example.output, output if valid else None),
     )
+
+
+def _rouge_l(plan: Plan, expected: Json, output: Json) -> float | None:
+    """Score of an answer's texts; 0 without a valid answer, None where the plan writes no text."""
+    if not plan.writes_text:
+        return None
+    return rouge_l(texts_of(plan, expected), texts_of(plan, output)) if output is not None else 0.0
 
 
 def _evaluation(
@@ -132,6 +151,7 @@ def _evaluation(
         slowest=slowest_of(rows, task),
         failures=failures_of(rows, task),
         outcomes=outcomes,
+        texts=score_texts(task.plan, rows),
     )
 
 

@@ -9,10 +9,18 @@ from rich.table import Table
 from rich.text import Text
 
 from microlith.evaluation import wording as say
-from microlith.evaluation.compare import Comparison, Spread
-from microlith.evaluation.figures import best_of, names_of, scored_figures, values_of, written
+from microlith.evaluation.compare import Comparison, Pair, Spread, TextPair
+from microlith.evaluation.figures import (
+    best_of,
+    contrasts,
+    names_of,
+    reference_note,
+    scored_figures,
+    values_of,
+    written,
+)
 from microlith.evaluation.gate import METRICS
-from microlith.evaluation.result import Case, Evaluation
+from microlith.evaluation.result import Case, Constraint, Evaluation
 
 CASES_SHOWN = 5
 ROWS_SHOWN = 15
@@ -30,6 +38,11 @@ def evaluation_tables(
     """
     first = evaluations[0]
     parts: list[RenderableType] = [figures_table(evaluations)]
+    parts += [
+        constraint_table(name, one.constraint)
+        for name, one in zip(names_of(evaluations), evaluations, strict=True)
+        if one.constraint is not None
+    ]
     if comparison is not None:
         parts.append(comparison_table(comparison))
     if spreads:
@@ -43,6 +56,8 @@ def evaluation_tables(
 def figures_table(evaluations: Sequence[Evaluation]) -> Table:
     """Every metric, model by model; shares with their 95 % intervals, the best of several in bold."""
     table = _table(f"{evaluations[0].task}, n = {evaluations[0].n:,}", "", *names_of(evaluations))
+    if note := reference_note(evaluations[0]):
+        table.caption, table.caption_justify = Text(note, style="dim"), "left"
     for part, figures in scored_figures(evaluations):
         table.add_section()
         table.add_row(Text(part, style="dim"))
@@ -51,11 +66,11 @@ def figures_table(evaluations: Sequence[Evaluation]) -> Table:
             best = best_of(figure, values)
             cells = []
             for one, value in zip(evaluations, values, strict=True):
-                share = figure.share(one) if figure.share is not None else None
+                bounded = figure.bounded(one) if figure.bounded is not None else None
                 cell = Text(written(metric, value), style="bold" if written(metric, value) == best else "")
-                cells.append(
-                    cell.append(f"  {say.interval(share)}", style="dim") if share and share.n else cell
-                )
+                if bounded is not None and bounded.n:
+                    cell.append(f"  {say.interval(bounded)}", style="dim")
+                cells.append(cell)
             table.add_row(f"  {figure.label}", *cells)
     return table
 
@@ -73,9 +88,6 @@ def comparison_table(comparison: Comparison) -> Table:
         "",
     )
     for one in comparison.pairs:
-        word, style = (
-            ("better", "green") if one.better else ("worse", "red") if one.worse else ("not shown", "dim")
-        )
         table.add_row(
             Text(say.visible(one.reference)),
             say.points(one.difference),
@@ -83,8 +95,30 @@ def comparison_table(comparison: Comparison) -> Table:
             f"{one.only_candidate:,}",
             f"{one.only_reference:,}",
             say.p_text(one.p_value),
-            Text(word, style=style),
+            _finding(one),
         )
+        if one.texts is not None:
+            table.add_row(
+                Text("  ROUGE-L of its texts", style="dim"),
+                say.points(one.texts.difference.value),
+                say.bounds(one.texts.difference),
+                *("", "", ""),
+                _finding(one.texts),
+            )
+    return table
+
+
+def constraint_table(name: str, one: Constraint) -> Table:
+    """What holding a model to the plan gains and costs."""
+    table = _table(
+        f"{name}, constrained and free, n = {one.n:,}", "", "constrained", "free", "points", "95 % interval"
+    )
+    for row in contrasts(one):
+        cells = [
+            Text(say.percent(found.value, 1)).append(f"  {say.interval(found)}", style="dim")
+            for found in (row.constrained, row.free)
+        ]
+        table.add_row(row.label, *cells, say.points(row.difference.value), say.bounds(row.difference))
     return table
 
 
@@ -165,6 +199,13 @@ def cases_table(cases: Sequence[Case], title: str) -> Table:
             table.add_row("note", Text(say.visible(case.note)))
         table.add_row()
     return table
+
+
+def _finding(one: Pair | TextPair) -> Text:
+    word, style = (
+        ("better", "green") if one.better else ("worse", "red") if one.worse else ("not shown", "dim")
+    )
+    return Text(word, style=style)
 
 
 def _table(title: str, *columns: str) -> Table:

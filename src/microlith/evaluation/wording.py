@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from microlith.evaluation.intervals import Share
+from microlith.evaluation.intervals import Bounded, Difference, Share
 from microlith.task.plan import Json
 
 UNSCORED = "–"
@@ -25,8 +25,8 @@ def percent(value: float | None, digits: int = 0) -> str:
     return f"{100 * kept:.{digits}f}{_THIN}%"
 
 
-def interval(share: Share, digits: int = 1) -> str:
-    """The ends of a share's 95 % interval, e.g. `95.4–98.3 %`."""
+def interval(share: Bounded, digits: int = 1) -> str:
+    """The ends of the 95 % interval of a share or a mean, e.g. `95.4–98.3 %`."""
     if share.low is None or share.high is None:
         return UNSCORED
     return f"{100 * share.low:.{digits}f}–{100 * share.high:.{digits}f}{_THIN}%"
@@ -76,6 +76,11 @@ def p_text(value: float) -> str:
 def points(difference: float) -> str:
     """A difference of two shares in points of a hundred, e.g. `+3.2`."""
     return f"{100 * difference:+.1f}".replace("-", "−")
+
+
+def bounds(difference: Difference) -> str:
+    """The ends of a difference's 95 % interval in points, e.g. `+1.2 to +5.1`."""
+    return f"{points(difference.low)} to {points(difference.high)}"
 
 
 def compact(value: Json) -> str:

@@ -86,7 +86,7 @@ class CardFacts:
 
     __pydantic_config__: ClassVar[Any] = _STRICT
 
-    kind: Literal["encoder", "linear"]
+    kind: Literal["encoder", "generative", "linear", "nearest"]
     base: Base | None
     """None where nothing pretrained was used."""
     data: DataFacts

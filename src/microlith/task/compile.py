@@ -280,7 +280,11 @@ def _decision(schema: Mapping[str, Any], path: Path) -> Decision:
             maximum=schema.get("maximum", schema.get("exclusiveMaximum", float("inf"))),
         )
     if types == {"string"}:
-        return Text(max_length=schema.get("maxLength", 2000))
+        return Text(
+            max_length=schema.get("maxLength", 2000),
+            min_length=schema.get("minLength", 0),
+            forbidden=tuple(phrase.casefold() for phrase in schema.get("x-forbidden", ())),
+        )
     raise SchemaError(
         f"no decision can be made of type {schema.get('type')!r}",
         place="#/" + "/".join(path),
@@ -342,7 +346,17 @@ def _array_groups(shapes: Sequence[_Shape]) -> Iterator[Group]:
             raise SchemaError(
                 "an array of objects inside an array of objects is not planned", place="#/" + "/".join(path)
             )
-        yield _group(path, inner, counts=(schema.get("minItems", 0), schema["maxItems"]))
+        group = _group(path, inner, counts=(schema.get("minItems", 0), schema["maxItems"]))
+        yield _ascending(group, schema["x-ascending"]) if "x-ascending" in schema else group
+
+
+def _ascending(group: Group, name: str) -> Group:
+    """The same array of objects, whose property `name` never steps back from item to item."""
+    slots = dict(group.slots)
+    for key, slot in slots.items():
+        if slot.path == (name,) and isinstance(slot.decision, Choice):
+            slots[key] = replace(slot, decision=replace(slot.decision, ascending=True))
+    return replace(group, slots=slots)
 
 
 def _sequence(shapes: Sequence[_Shape]) -> StepSequence | None:

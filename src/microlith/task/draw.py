@@ -51,8 +51,20 @@ def draw_reading(plan: Plan, source: Random) -> Reading:
         count = source.randint(group.min_count, min(group.max_count, group.min_count + 3))
         if plan.sequence and group is plan.root and count < plan.sequence.min_count:
             count = 1
-        reading[group.path] = [_step(group, source, several=count > 1) for _ in range(count)]
+        steps = [_step(group, source, several=count > 1) for _ in range(count)]
+        reading[group.path] = _ascending(group, steps)
     return reading
+
+
+def _ascending(group: Group, steps: list[dict[str, Json]]) -> list[dict[str, Json]]:
+    """The steps, whose values in properties that never step back are put in order."""
+    for key, slot in group.slots.items():
+        if isinstance(slot.decision, Choice) and slot.decision.ascending:
+            given = [step for step in steps if step.get(key) is not None]
+            values = sorted((step[key] for step in given), key=slot.decision.options.index)
+            for step, value in zip(given, values, strict=True):
+                step[key] = value
+    return steps
 
 
 def _step(group: Group, source: Random, *, several: bool) -> dict[str, Json]:
@@ -89,10 +101,17 @@ def _scalar(decision: Decision, source: Random) -> Json:
         case Number(integer=integer, minimum=low, maximum=high):
             low, high = _near(low, high)
             return source.randint(math.ceil(low), math.floor(high)) if integer else source.uniform(low, high)
-        case Text(max_length=length):
-            return "".join(source.choice("abc xyz,.") for _ in range(source.randint(0, min(length, 20))))
+        case Text():
+            return _text(decision, source)
         case _:
             return None
+
+
+def _text(decision: Text, source: Random) -> str:
+    least = decision.min_length
+    length = source.randint(least, max(least, min(decision.max_length, 20)))
+    text = "".join(source.choice("abc xyz,.") for _ in range(length))
+    return "-" * length if any(phrase in text for phrase in decision.forbidden) else text
 
 
 def _near(low: float, high: float) -> tuple[float, float]:

@@ -12,7 +12,18 @@ from typing import Any, Literal
 Kind = Literal["union", "object", "array", "choice", "span", "number", "text", "computed", "none"]
 """What a subschema asks to be decided; "none" where no decision follows from it."""
 
-OURS = frozenset({"x-source", "x-format", "x-secret", "x-role", "x-computed", "x-out-of-scope"})
+OURS = frozenset(
+    {
+        "x-source",
+        "x-format",
+        "x-secret",
+        "x-role",
+        "x-computed",
+        "x-out-of-scope",
+        "x-forbidden",
+        "x-ascending",
+    }
+)
 """Keywords that Microlith adds to JSON Schema."""
 
 ANNOTATIONS = frozenset(
@@ -54,13 +65,13 @@ DECODING: dict[Kind, frozenset[str]] = {
         {"type", "properties", "required", "additionalProperties", "oneOf", "anyOf", "x-role"}
     ),
     "object": frozenset({"type", "properties", "required", "additionalProperties", "x-role"}),
-    "array": frozenset({"type", "items", "minItems", "maxItems", "x-role", "x-secret"}),
+    "array": frozenset({"type", "items", "minItems", "maxItems", "x-role", "x-secret", "x-ascending"}),
     "choice": frozenset({"type", "const", "enum", "x-out-of-scope", "x-role", "x-secret"}),
     "span": frozenset(
         {"type", "x-source", "x-format", "x-secret", "minLength", "maxLength", "minimum", "maximum"}
     ),
     "number": frozenset({"type", "minimum", "maximum", "x-secret"}),
-    "text": frozenset({"type", "maxLength", "x-secret"}),
+    "text": frozenset({"type", "minLength", "maxLength", "x-secret", "x-forbidden"}),
     "computed": frozenset({"x-computed", "x-secret"}),
     "none": frozenset(),
 }
@@ -84,7 +95,9 @@ REASONS = {
     "x-role": "says what the part is for",
     "x-out-of-scope": "names the value that stands for everything else",
     "x-computed": "a function gives the value",
-    "minLength": "candidates of another length are left out",
+    "x-forbidden": "a text that would hold such a phrase goes on with other words",
+    "x-ascending": "an item takes no earlier option than the item before it",
+    "minLength": "values of another length are left out",
     "maxLength": "longer values are left out",
     "minimum": "values out of bounds are left out",
     "maximum": "values out of bounds are left out",

@@ -35,6 +35,8 @@ class Choice:
     options: tuple[Json, ...]
     out_of_scope: Json = None
     """The option that says "not for this task" (`x-role: out-of-scope`, `x-out-of-scope`); None for none."""
+    ascending: bool = False
+    """True where no item of the array may take an earlier option than the item before it (`x-ascending`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +62,12 @@ class Number:
 
 @dataclass(frozen=True, kw_only=True)
 class Text:
-    """Free text of at most `max_length` characters."""
+    """Free text of `min_length` to `max_length` characters."""
 
     max_length: int
+    min_length: int = 0
+    forbidden: tuple[str, ...] = ()
+    """Lower-case phrases that may not be written, in whatever case (`x-forbidden`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,6 +202,11 @@ class Plan:
                     rows.append((path, "Count", f"{slot.min_items}-{slot.max_items}"))
                 rows.append((path, slot.kind.capitalize(), _detail(slot.decision)))
         return tuple(rows)
+
+    @property
+    def writes_text(self) -> bool:
+        """Does an answer hold free text, so that no two right answers need be equal?"""
+        return any(slot.kind == "text" for group in self.groups for slot in group.slots.values())
 
     def beyond_encoder(self) -> tuple[str, ...]:
         """Paths of decisions that an encoder cannot make (Text, Number); empty when it can make all."""

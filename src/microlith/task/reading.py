@@ -6,7 +6,7 @@ answer that validates, `write(read(answer)) == answer`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -195,12 +195,12 @@ def _write_step(group: Group, step: Step, request: str) -> dict[str, Json]:
 
 def _ordered(answer: dict[str, Json], variant: Variant) -> dict[str, Json]:
     ordered: dict[str, Json] = {}
-    for path in variant.objects:
-        _set(ordered, path, {})
     for path in variant.order:
+        _open(ordered, [outer for outer in variant.objects if outer == path[: len(outer)]])
         value = _get(answer, path)
         if value is not None or path in variant.fixed:  # a constant may be null
             _set(ordered, path, value)
+    _open(ordered, variant.objects)
     names = dict.fromkeys(path[0] for path in (*variant.order, *variant.objects))
     return {name: ordered[name] for name in names if name in ordered}
 
@@ -209,6 +209,14 @@ def _get(answer: Any, path: tuple[str, ...]) -> Json:
     for name in path:
         answer = answer.get(name) if isinstance(answer, Mapping) else None
     return answer
+
+
+def _open(answer: dict[str, Json], paths: Iterable[tuple[str, ...]]) -> None:
+    """Give objects a place in their order, empty as long as nothing is written into them."""
+    for path in paths:
+        inner = answer
+        for name in path:
+            inner = inner.setdefault(name, {})
 
 
 def _set(answer: dict[str, Json], path: tuple[str, ...], value: Json) -> None:

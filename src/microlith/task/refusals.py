@@ -134,6 +134,15 @@ def _own_form(node: Schema, keyword: str, value: Json) -> str | None:
     if keyword == "x-computed":
         fits = isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", value)
         return None if fits else f'expected "module:function", found {brief(value)}'
+    if keyword == "x-forbidden":
+        phrases = isinstance(value, list) and all(isinstance(one, str) and one.strip() for one in value)
+        return None if phrases else f"expected a list of phrases, found {brief(value)}"
+    if keyword == "x-ascending":
+        items = node.get("items")
+        names = items.get("properties") if isinstance(items, Mapping) else None
+        held = names.get(value) if isinstance(names, Mapping) and isinstance(value, str) else None
+        named = isinstance(held, Mapping) and isinstance(held.get("enum"), list)
+        return None if named else f"expected the name of a property with an enum, found {brief(value)}"
     return None if value in node.get("enum", ()) else f"{brief(value)} is not among the values of enum"
 
 

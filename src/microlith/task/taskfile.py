@@ -55,6 +55,7 @@ class _TaskFile(_Strict):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
     instruction: _Text
     input: Literal["text", "json"] = "text"
+    private: list[_Text] = []
     schema_file: _Text = Field(default="schema.json", alias="schema")
     route: list[_Text] = Field(default=["specialist", "rules"], min_length=1)
     data: _Data = _Data()
@@ -80,6 +81,8 @@ class Task:
     """Files of rows, like the traffic to come, that confidence is fitted on and nothing is trained on; sorted."""
     test_file: Path | None
     """Rows that only the final score may read; None where there are none."""
+    private: tuple[str, ...] = ()
+    """Paths of a structured request, e.g. `person.name`, that are taken out before any model or data set sees it."""
     recipe: str = "auto"
     error_budget: float = 0.02
     """Largest share of given answers that may be wrong, 0-1 exclusive."""
@@ -132,6 +135,7 @@ def load_task(name_or_folder: str | Path) -> Task:
         name=file.name,
         instruction=file.instruction.strip(),
         input_kind=file.input,
+        private=tuple(file.private),
         folder=folder,
         schema=document,
         plan=plan,
@@ -194,6 +198,7 @@ _HINTS = {
     "name": 'name = "my-task" (lower-case letters, digits, - and _)',
     "instruction": 'instruction = "What the job is, in a sentence."',
     "input": 'input = "text" or "json"',
+    "private": 'private = ["person.name"]',
     "schema": 'schema = "schema.json"',
     "data.train": 'train = ["data/train*.jsonl"]',
     "recipe.name": 'name = "auto"',

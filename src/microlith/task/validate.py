@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 from jsonschema import (
@@ -71,7 +72,14 @@ class Validator:
 
 @cache
 def _library_for(dialect: str) -> Any:
-    own = {"oneOf": _one_of, "anyOf": _any_of, "format": _format, "x-format": _x_format}
+    own = {
+        "oneOf": _one_of,
+        "anyOf": _any_of,
+        "format": _format,
+        "x-format": _x_format,
+        "x-forbidden": _x_forbidden,
+        "x-ascending": _x_ascending,
+    }
     return extend(CLASSES.get(dialect, Draft202012Validator), own)
 
 
@@ -263,6 +271,23 @@ def _x_format(validator: Any, name: Json, instance: Json, schema: Schema) -> Err
         yield ValidationError(f"is no {name}")
 
 
+def _x_forbidden(validator: Any, phrases: Json, instance: Json, schema: Schema) -> Errors:
+    if isinstance(instance, str) and isinstance(phrases, list):
+        text = instance.casefold()
+        yield from (ValidationError(f"holds {one!r}") for one in phrases if str(one).casefold() in text)
+
+
+def _x_ascending(validator: Any, name: Json, instance: Json, schema: Schema) -> Errors:
+    options = schema["items"]["properties"][name]["enum"]
+    if not isinstance(instance, list):
+        return
+    values = [item.get(name) if isinstance(item, dict) else None for item in instance]
+    places = [(number, options.index(value)) for number, value in enumerate(values) if value in options]
+    for (_, before), (number, after) in pairwise(places):
+        if after < before:
+            yield ValidationError(f'item {number}: "{name}" steps back to {_short(options[after])}')
+
+
 def shown(value: Json) -> str | None:
     """A string or number as it stands in a request; None for anything else."""
     if isinstance(value, str):
@@ -311,8 +336,9 @@ _WITH_VALUE = frozenset({
     "exclusiveMaximum", "multipleOf",
 })  # fmt: skip
 _SAFE_MESSAGES = frozenset(
-    {"required", "additionalProperties", "dependentRequired", "oneOf", "anyOf", "format", "x-format"}
-)
+    {"required", "additionalProperties", "dependentRequired", "oneOf", "anyOf", "format", "x-format", "x-forbidden",
+     "x-ascending"}
+)  # fmt: skip
 
 
 def _problem(error: ValidationError) -> Problem:

@@ -33,7 +33,10 @@ from microlith.training import attention
 from microlith.training.base import Base, find_base
 from microlith.training.encoder_data import Row, batches, inputs, prepare, tensors
 from microlith.training.encoder_net import EncoderNet, parameter_groups
+from microlith.training.families import families_of
 from microlith.training.losses import group_loss
+from microlith.training.processor import precision_of
+from microlith.training.quiet import quiet_transformers
 from microlith.training.rounding import prepare_rounding, ranges_found, start_rounding
 from microlith.training.settings import EncoderSettings
 
@@ -120,10 +123,8 @@ def _shape(plan: Plan, example: Example) -> list[str]:
 
 def _untrained(plan: Plan, train: Sequence[Example], settings: EncoderSettings, base: Base) -> TrainedEncoder:
     from transformers import AutoConfig, AutoModel
-    from transformers.utils import logging
 
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    quiet_transformers()
     layout, spec = layout_of(plan), spec_of(plan, _span_values(plan, train))
     tokenizer = Tokenizer.from_file(str(base.folder / "tokenizer.json"))
     tokenizer.no_padding()
@@ -188,7 +189,7 @@ class _Run:
     ) -> None:
         self.trained, self.settings, self.folder = trained, trained.settings, folder
         self.validation = validation
-        self.families = _families(train)
+        self.families = families_of(train)
         rows = max(self.settings.passes * len(self.families), self.settings.least_rows)
         self.steps = max(1, math.ceil(rows / self.settings.batch_size))
         rates = {
@@ -198,7 +199,7 @@ class _Run:
         groups = parameter_groups(trained.net, rates)
         self.peaks = [float(group["lr"]) for group in groups]
         self.optimizer = torch.optim.AdamW(groups, fused=True)
-        self.precision = _precision(self.settings.precision)
+        self.precision = precision_of(self.settings.precision)
         self.rounds_after = min(round(self.steps * (1.0 - self.settings.rounded_share)), self.steps - 1)
 
     def events(self) -> Iterator[Event]:
@@ -346,27 +347,8 @@ def _round_words(encoder: Any) -> None:
     words.copy_(torch.from_numpy(rounded(words.numpy())))
 
 
-def _families(train: Sequence[Example]) -> list[list[Example]]:
-    """Rows with their variations, in order; a row stands before what was made of it."""
-    families: dict[str, list[Example]] = {}
-    for example in train:
-        root = example.parents[0] if example.parents and example.made_by != "compose" else example.source
-        families.setdefault(root, []).append(example)
-    return [sorted(family, key=lambda one: bool(one.parents)) for family in families.values()]
-
-
 def _of_group(out: Mapping[str, Tensor], number: int) -> dict[str, Tensor]:
     return {name.partition(".")[2]: value for name, value in out.items() if name.startswith(f"{number}.")}
-
-
-def _precision(wanted: str) -> str:
-    if wanted != "auto":
-        return wanted
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return "float32"
-    return "bf16" if "amx_bf16" in flags or "avx512_bf16" in flags else "float32"
 
 
 @torch.no_grad()

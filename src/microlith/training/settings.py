@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import Any
 
 from microlith.errors import UsageError
 from microlith.training.base import DEFAULT_BASE
+from microlith.training.overriding import check_bounds, overridden
 
 SIZES: dict[str, float] = {"quick": 2.0, "standard": 4.0, "thorough": 12.0}
 """The dial: passes over the rows."""
@@ -70,40 +71,18 @@ def settings_of(size: str = "standard", overrides: Mapping[str, Any] | None = No
     if size not in SIZES:
         raise UsageError(f"--size {size!r} is unknown", mend=f"choose one of {', '.join(SIZES)}")
     settings = EncoderSettings(size=size, passes=SIZES[size])
-    kinds = {item.name: type(getattr(settings, item.name)) for item in fields(settings)}
-    values: dict[str, Any] = {}
-    for name, value in (overrides or {}).items():
-        if name not in kinds:
-            raise UsageError(
-                f"the encoder recipe has no setting {name!r}", mend=f"choose one of {', '.join(kinds)}"
-            )
-        values[name] = _converted(name, value, kinds[name])
-    settings = replace(settings, **values)
+    settings = overridden(settings, overrides or {}, recipe="encoder")
     _check(settings)
     return settings
 
 
-def _converted(name: str, value: Any, kind: type) -> Any:
-    try:
-        if kind is bool and isinstance(value, str):
-            return {"true": True, "false": False}[value.lower()]
-        return kind(value)
-    except (ValueError, TypeError, KeyError) as error:
-        raise UsageError(
-            f"{name}={value!r} is not a {kind.__name__}", mend=f"e.g. --set {name}={kind()!r}"
-        ) from error
-
-
 def _check(settings: EncoderSettings) -> None:
-    bounds = {
+    bounds: dict[str, tuple[float, float]] = {
         "passes": (0.001, 1000), "least_rows": (1, 10**8), "batch_size": (1, 4096), "encoder_rate": (0.0, 1.0),
         "heads_rate": (0.0, 1.0), "layer_decay": (0.0, 1.0), "warmup": (0.0, 1.0), "label_smoothing": (0.0, 0.9),
         "dropout": (0.0, 0.95), "encoder_dropout": (0.0, 0.95), "rounded_share": (0.01, 1.0), "max_tokens": (8, 512), "threads": (0, 1024),
         "validations": (0, 1000),
     }  # fmt: skip
-    for name, (low, high) in bounds.items():
-        value = getattr(settings, name)
-        if not low <= value <= high:
-            raise UsageError(f"{name}={value} is outside {low} to {high}")
+    check_bounds(settings, bounds)
     if settings.precision not in ("auto", "bf16", "float32"):
         raise UsageError(f"precision={settings.precision!r} is unknown", mend="choose auto, bf16 or float32")

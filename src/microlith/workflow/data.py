@@ -295,9 +295,9 @@ def from_teacher(
 
 def _read(path: Path, task: Task | None) -> ReadResult:
     from microlith.data.formats import read_rows
-    from microlith.data.rows import render_input
+    from microlith.data.rows import renderer
 
-    return read_rows(path, render=render_input if task is not None and task.input_kind == "json" else None)
+    return read_rows(path, render=renderer(task) if task is not None else None)
 
 
 def _masked(rows: Sequence[Example], plan: Plan | None) -> tuple[Example, ...]:

@@ -29,11 +29,14 @@ FLAGS = {
     "amx_tile": "amx",
 }
 """Processor flag of Linux -> what it means for us."""
-LIBRARIES = ("pydantic", "typer", "rich", "numpy", "onnxruntime", "tokenizers", "jsonschema")
+LIBRARIES = ("pydantic", "typer", "rich", "numpy", "onnxruntime", "tokenizers", "jsonschema", "bm25s")
 EXTRAS: Mapping[str, Mapping[str, str]] = {
     "train": {
         "torch": "torch", "transformers": "transformers", "onnx": "onnx", "scipy": "scipy", "datasketch": "datasketch",
+        "gguf": "gguf", "xllamacpp": "xllamacpp", "rouge-score": "rouge_score",
     },
+    "finetune": {"trl": "trl", "peft": "peft", "accelerate": "accelerate", "datasets": "datasets"},
+    "llama": {"xllamacpp": "xllamacpp", "gguf": "gguf"},
     "teacher": {"openai": "openai"},
 }  # fmt: skip
 """Extra -> distribution -> module."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from microlith.data.example import Example
 from microlith.errors import ArtifactError, DataError, UsageError
 from microlith.evaluation.compare import Comparison, Spread
-from microlith.evaluation.result import Evaluation
+from microlith.evaluation.result import Evaluation, Texts
 from microlith.events import Event, StageDone, StageStarted, Warned
 from microlith.inference.cores import usable_cores
 from microlith.task.taskfile import Task
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 SPREAD_OVER = ("exact", "ece", "confidence_wrong", "coverage_at_2")
 """Metrics whose spread over seeds is reported."""
+SPREAD_OF_TEXTS = ("rouge_l", "agreement", "distinct", "repetition")
+"""The same for tasks whose answers hold text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +120,11 @@ def available(task: Task, *, root: Path | None = None) -> tuple[str, ...]:
     return tuple([*found, RULES] if task.rules is not None else found)
 
 
+def spread_over(task: Task) -> tuple[str, ...]:
+    """Metrics of a task whose spread over seeds is reported."""
+    return SPREAD_OF_TEXTS if task.plan.writes_text else SPREAD_OVER
+
+
 def rows_to_score(task: Task, test: Path | None = None) -> tuple[Example, ...]:
     """The rows to score on.
 
@@ -148,15 +155,24 @@ def score(opened: Opened, rows: Sequence[Example], task: Task) -> Generator[Even
 
 
 def headline(one: Evaluation) -> str:
-    """The one line that says how good a model is."""
+    """The one line that says how good a model is: of one that writes texts, how like the right ones they are."""
+    if one.texts is not None:
+        return f"{one.model} {_texts_headline(one.texts)} of {one.n:,}{_took(one)}"
     interval = (
         f" ({one.exact.low:.1%} to {one.exact.high:.1%})"
         if one.exact.low is not None and one.exact.high is not None
         else ""
     )
-    speed = one.speed.latency
-    took = f", {speed.p50_ms:.1f} ms" if speed is not None else ""
-    return f"{one.model} exact {one.exact.value or 0.0:.1%}{interval} of {one.n:,}{took}"
+    return f"{one.model} exact {one.exact.value or 0.0:.1%}{interval} of {one.n:,}{_took(one)}"
+
+
+def _texts_headline(texts: Texts) -> str:
+    mean = texts.rouge_l
+    return f"ROUGE-L {mean.value or 0.0:.3f} ({mean.low or 0.0:.3f} to {mean.high or 0.0:.3f})"
+
+
+def _took(one: Evaluation) -> str:
+    return f", {one.speed.latency.p50_ms:.1f} ms" if one.speed.latency is not None else ""
 
 
 def compared(evaluations: Sequence[Evaluation]) -> Comparison | None:
@@ -232,4 +248,4 @@ def _spreads(
         if seed != card.seed:
             opened = open_model(str(task.folder), str(version), root=root, threads=usable_cores())
             evaluations.append((yield from score(opened, rows, task)))
-    return spread(evaluations, SPREAD_OVER)
+    return spread(evaluations, spread_over(task))

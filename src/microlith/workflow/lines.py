@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
+from microlith.data.rows import Render
 from microlith.errors import StorageError
 from microlith.inference.protocol import FieldPrediction, Model, Prediction
 from microlith.task.plan import Json
@@ -63,14 +64,14 @@ def arrivals(stream: ByteStream, size: int = BATCH) -> Iterator[list[tuple[int, 
         yield [(number + 1, last)]
 
 
-def parse_line(raw: bytes, number: int, *, as_text: bool, json_input: bool = False) -> Line | None:
+def parse_line(raw: bytes, number: int, *, as_text: bool, render: Render | None = None) -> Line | None:
     """Read one line.
 
     Args:
         raw: The line without its line feed; a byte order mark before line 1 and a trailing CR are dropped.
         number: Its number, from 1.
         as_text: The line itself is the request; else it is a row `{"input": ...}` or a JSON string.
-        json_input: The task takes JSON, so that `input` may be any value.
+        render: Turns a structured `input` into the text that models read; None where the task takes text only.
 
     Returns:
         The line; None for a blank line between rows. With `as_text` a blank line is an empty request.
@@ -82,11 +83,21 @@ def parse_line(raw: bytes, number: int, *, as_text: bool, json_input: bool = Fal
         what = f"byte {error.start + 1} (0x{body[error.start]:02x}) is not UTF-8; save the file as UTF-8"
         return _bad(number, what)
     if as_text:
-        return Line(number=number, given=text, request=text)
-    return _row(text, number, json_input=json_input) if text.strip() else None
+        return Line(number=number, given=text, request=request_text(text, render))
+    return _row(text, number, render) if text.strip() else None
 
 
-def _row(text: str, number: int, *, json_input: bool) -> Line:
+def request_text(text: str, render: Render | None) -> str:
+    """What models read of a typed request: of a task that takes JSON, an object in its rendered form."""
+    if render is None or not text.lstrip().startswith(("{", "[")):
+        return text
+    try:
+        return render(json.loads(text))
+    except (ValueError, RecursionError):
+        return text
+
+
+def _row(text: str, number: int, render: Render | None) -> Line:
     try:
         row = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -100,11 +111,9 @@ def _row(text: str, number: int, *, json_input: bool) -> Line:
     given = row["input"]
     if isinstance(given, str):
         return Line(number=number, given=given, request=given)
-    if not json_input:
+    if render is None:
         return _bad(number, f'"input" is {type(given).__name__}, text is expected', given)
-    from microlith.data.rows import render_input
-
-    return Line(number=number, given=given, request=render_input(given))
+    return Line(number=number, given=given, request=render(given))
 
 
 def _bad(number: int, error: str, given: Json = None) -> Line:

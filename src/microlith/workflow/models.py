@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from microlith.data.rows import Render, renderer
 from microlith.errors import ArtifactError, TaskError, UnknownTask, UsageError
 from microlith.inference.protocol import Model
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from microlith.registry import Artifact
     from microlith.task.taskfile import Task
 
-KINDS = ("encoder", "linear")
+KINDS = ("encoder", "generative", "linear", "nearest")
 """Kinds of artifacts: the newest one of a kind is named by it."""
 RULES = "rules"
 
@@ -25,9 +26,9 @@ class Opened:
     model: Model
     task: str
     kind: str
-    """"encoder", "linear" or "rules"."""
-    json_input: bool
-    """True for a task whose requests are JSON."""
+    """One of KINDS, or "rules"."""
+    render: Render | None = None
+    """Turns a structured request into the text that models read; None for a task whose requests are text."""
     artifact: Artifact | None = None
     """None for rules, and for a model that is not registered yet."""
     size_bytes: int | None = None
@@ -48,7 +49,7 @@ def open_model(name: str, model: str | None = None, *, root: Path | None = None,
 
     Args:
         name: A pack, a task folder, the name of a task that was trained here, or one of these with `@VERSION`.
-        model: None for the newest artifact; "encoder", "linear" or "rules"; a version ("3", "infra@3") or alias.
+        model: None for the newest artifact; one of KINDS or "rules"; a version ("3", "infra@3") or alias.
         root: Home of the artifacts; None takes `microlith.registry.home()`.
         threads: Batches that an encoder works on at a time, each on one core, at least 1.
 
@@ -65,7 +66,7 @@ def open_model(name: str, model: str | None = None, *, root: Path | None = None,
     artifact = _artifact(task.name if task is not None else target, wanted, task, root)
     return Opened(
         model=load_folder(artifact.card.kind, artifact.folder, name=artifact.card.name, threads=threads), task=artifact.card.task, kind=artifact.card.kind,
-        json_input=task is not None and task.input_kind == "json", artifact=artifact, size_bytes=size_of(artifact.folder),
+        render=renderer(task) if task is not None else None, artifact=artifact, size_bytes=size_of(artifact.folder),
     )  # fmt: skip
 
 
@@ -110,7 +111,7 @@ def _rules(target: str, task: Task | None) -> Opened:
             f"the task {target} has no rules",
             mend="write rules.py with parse(text) -> dict | None beside task.toml",
         )
-    return Opened(model=rules_model(task), task=task.name, kind=RULES, json_input=task.input_kind == "json")
+    return Opened(model=rules_model(task), task=task.name, kind=RULES, render=renderer(task))
 
 
 def rules_model(task: Task) -> Model:
@@ -157,6 +158,14 @@ def load_folder(kind: str, folder: Path, *, name: str, threads: int = 1) -> Mode
         from microlith.inference.linear import LinearModel
 
         return LinearModel.load(folder, name=name)
+    if kind == "nearest":
+        from microlith.inference.nearest import NearestModel
+
+        return NearestModel.load(folder, name=name)
+    if kind == "generative":
+        from microlith.inference.generative import GenerativeModel
+
+        return GenerativeModel.load(folder, name=name, threads=threads)
     from microlith.inference.encoder import EncoderModel
 
     return EncoderModel.load(folder, name=name, threads=threads)

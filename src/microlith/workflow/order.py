@@ -12,12 +12,31 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from microlith import __version__
 from microlith.errors import MissingExtra, UsageError
+from microlith.training.overriding import converted
 
 if TYPE_CHECKING:
     from microlith.task.taskfile import Task
+    from microlith.training.causal_settings import CausalSettings
+    from microlith.training.scratch_settings import ScratchSettings
     from microlith.training.settings import EncoderSettings
 
-RECIPES = ("auto", "encoder", "linear")
+    Settings = EncoderSettings | ScratchSettings | CausalSettings
+
+Kind = Literal["encoder", "linear", "generative"]
+RECIPES = ("auto", "encoder", "linear", "scratch", "full", "lora", "qlora")
+FINE_TUNING = ("full", "lora", "qlora")
+"""Recipes that begin with a pretrained language model."""
+NEEDED: Mapping[str, tuple[str, ...]] = {
+    "encoder": ("torch", "transformers", "onnx"),
+    "scratch": ("torch", "transformers", "safetensors", "gguf", "xllamacpp"),
+    **dict.fromkeys(
+        FINE_TUNING,
+        ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "jinja2", "gguf", "xllamacpp"),
+    ),
+}
+"""Recipe -> libraries without which it cannot begin."""
+EXTRA = {"encoder": "train", "scratch": "train", **dict.fromkeys(FINE_TUNING, "train,finetune")}
+"""Recipe -> extras of this package that bring them."""
 DATA_SETTINGS: dict[str, type] = {
     "refill": int,
     "compose_share": float,
@@ -33,7 +52,7 @@ class Order:
     """What a caller wants trained."""
 
     recipe: str = "auto"
-    """"auto", "encoder" or "linear"."""
+    """One of RECIPES."""
     size: str | None = None
     """The dial; None takes the task's, else the recipe's own."""
     seed: int = 0
@@ -49,11 +68,13 @@ class Order:
 class Resolved:
     """An order made definite for a task."""
 
-    kind: Literal["encoder", "linear"]
+    kind: Kind
     """The most that is trained; baselines come on top."""
+    recipe: str
+    """Never "auto"."""
     chooses: bool
-    """True when the cheaper model is preferred unless the encoder is better."""
-    encoder: EncoderSettings | None
+    """True when the cheaper model is preferred unless the larger one is better."""
+    settings: Settings | None
     """None for the linear recipe."""
     data: Mapping[str, Any]
     """Arguments of `build_dataset` but the seed."""
@@ -65,7 +86,7 @@ class Resolved:
     @property
     def slug(self) -> str:
         """What a run is called: equal slugs may go on with each other's work."""
-        return f"{self.kind}-{self.inputs}-{self.seed}"
+        return f"{self.recipe}-{self.inputs}-{self.seed}"
 
 
 def resolve_order(task: Task, order: Order) -> Resolved:
@@ -78,68 +99,97 @@ def resolve_order(task: Task, order: Order) -> Resolved:
     wanted = order.recipe if order.recipe != "auto" else task.recipe
     if wanted not in RECIPES:
         raise UsageError(
-            f"the recipe {wanted!r} is not there yet",
+            f"the recipe {wanted!r} is unknown",
             mend=f"choose one of {', '.join(RECIPES)} with --recipe",
         )
-    overrides = {**task.settings, **order.overrides}
+    recipe = _recipe(wanted, task)
+    overrides = {**_own_settings(task, recipe), **order.overrides}
     size = order.size or str(overrides.pop("size", "standard"))
     overrides.pop("size", None)
     data = {
-        name: _number(name, overrides.pop(name), DATA_SETTINGS[name])
+        name: converted(name, overrides.pop(name), DATA_SETTINGS[name])
         for name in tuple(overrides)
         if name in DATA_SETTINGS
     }
-    kind = _kind(wanted)
-    encoder = _encoder_settings(size, {**overrides, "seed": order.seed}) if kind == "encoder" else None
+    settings = _settings(recipe, size, {**overrides, "seed": order.seed})
+    kind: Kind = "linear" if recipe == "linear" else "encoder" if recipe == "encoder" else "generative"
     return Resolved(
-        kind=kind, chooses=wanted == "auto", encoder=encoder, data=data, seed=order.seed, minutes=order.minutes,
-        inputs=_fingerprint(task, kind, encoder, data, order.minutes, chooses=wanted == "auto"),
+        kind=kind, recipe=recipe, chooses=wanted == "auto", settings=settings, data=data, seed=order.seed, minutes=order.minutes,
+        inputs=_fingerprint(task, recipe, settings, data, order.minutes, chooses=wanted == "auto"),
     )  # fmt: skip
 
 
-def _kind(wanted: str) -> Literal["encoder", "linear"]:
+def config_text(task: Task, order: Order) -> str:
+    """Every value that an order comes to, as TOML for `[recipe]` of task.toml.
+
+    Raises:
+        UsageError, MissingExtra: as `resolve_order` does.
+    """
+    resolved = resolve_order(task, order)
+    values = {**(asdict(resolved.settings) if resolved.settings is not None else {}), **resolved.data}
+    lines = [
+        f"{name} = {json.dumps(value)}" for name, value in values.items() if name not in ("recipe", "seed")
+    ]
+    return "\n".join(["[recipe]", f"name = {json.dumps(resolved.recipe)}", *lines])
+
+
+def _own_settings(task: Task, recipe: str) -> dict[str, Any]:
+    """The settings of task.toml; for a recipe other than the one they were written for, those of the data alone."""
+    written_for = task.recipe if task.recipe != "auto" else _cheapest(task)
+    if recipe in (written_for, "linear"):
+        return dict(task.settings)
+    return {name: value for name, value in task.settings.items() if name in DATA_SETTINGS}
+
+
+def _cheapest(task: Task) -> str:
+    """The cheapest recipe that the plan allows."""
+    return "scratch" if task.plan.beyond_encoder() else "encoder"
+
+
+def _recipe(wanted: str, task: Task) -> str:
+    """The recipe that is begun: of "auto" the cheapest that the plan allows and this machine can run."""
     if find_spec("scipy") is None:
         raise MissingExtra("training needs scipy", mend='pip install "microlith[train]"')
-    if wanted == "linear":
+    recipe = wanted if wanted != "auto" else _cheapest(task)
+    missing = [name for name in NEEDED.get(recipe, ()) if find_spec(name) is None]
+    if missing and wanted == "auto" and recipe == "encoder":
         return "linear"
-    missing = [name for name in ("torch", "transformers", "onnx") if find_spec(name) is None]
-    if missing and wanted == "encoder":
+    if missing:
         raise MissingExtra(
-            f"the encoder recipe needs {', '.join(missing)}", mend='pip install "microlith[train]"'
+            f"the recipe {recipe} needs {', '.join(missing)}",
+            mend=f'pip install "microlith[{EXTRA[recipe]}]"',
         )
-    return "linear" if missing else "encoder"
+    return recipe
 
 
-def _encoder_settings(size: str, overrides: Mapping[str, Any]) -> EncoderSettings:
-    from microlith.training.settings import settings_of
+def _settings(recipe: str, size: str, overrides: Mapping[str, Any]) -> Settings | None:
+    if recipe == "linear":
+        return None
+    if recipe == "encoder":
+        from microlith.training.settings import settings_of
 
-    return settings_of(size, overrides)
+        return settings_of(size, overrides)
+    if recipe == "scratch":
+        from microlith.training.scratch_settings import scratch_settings_of
 
+        return scratch_settings_of(size, overrides)
+    from microlith.training.causal_settings import causal_settings_of
 
-def _number(name: str, value: Any, kind: type) -> Any:
-    try:
-        return kind(value)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"{name}={value!r} is no {kind.__name__}", mend=f"e.g. --set {name}=1") from error
+    return causal_settings_of(recipe, size, overrides)
 
 
 def _fingerprint(
-    task: Task,
-    kind: str,
-    encoder: EncoderSettings | None,
-    data: Mapping[str, Any],
-    minutes: float | None,
-    *,
-    chooses: bool,
-) -> str:
-    settings = (
-        {name: value for name, value in asdict(encoder).items() if name != "seed"}
-        if encoder is not None
+    task: Task, recipe: str, settings: Settings | None, data: Mapping[str, Any], minutes: float | None, *, chooses: bool
+) -> str:  # fmt: skip
+    values = (
+        {name: value for name, value in asdict(settings).items() if name != "seed"}
+        if settings is not None
         else {}
     )
     facts = {
-        "version": __version__, "kind": kind, "chooses": chooses, "settings": settings, "data": dict(data), "minutes": minutes,
-        "schema": task.schema.value, "input": task.input_kind,
+        "version": __version__, "kind": recipe, "chooses": chooses, "settings": values, "data": dict(data), "minutes": minutes,
+        "schema": task.schema.value, "input": task.input_kind, "private": list(task.private),
+        "instruction": task.instruction if recipe in FINE_TUNING else "",
         "files": [[path.name, _sha256(path)] for path in (*task.train_files, *task.validation_files, task.test_file, task.folder / "rules.py") if path],
     }  # fmt: skip
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()[:16]

@@ -36,18 +36,27 @@ PROOF_ROWS = 200
 class Made:
     """A model whose files are written, and what its card says of it."""
 
-    kind: Literal["encoder", "linear"]
+    kind: Literal["encoder", "linear", "nearest", "generative"]
     hits: tuple[bool, ...]
     """Per validation row: does the written model answer it exactly?"""
     base: Base | None
     parity: Parity | None
     """None where the trained model itself was written."""
     settings: Mapping[str, Any]
+    texts: tuple[float, ...] = ()
+    """Per validation row: how like the right texts its texts are (ROUGE-L, 0-1); empty where the plan writes none."""
 
     @property
     def exact(self) -> float:
         """Share of validation rows that are answered exactly, 0-1; 0 where there are none."""
         return sum(self.hits) / len(self.hits) if self.hits else 0.0
+
+    @property
+    def score(self) -> str:
+        """How good it is on validation rows, in words."""
+        if self.texts:
+            return f"ROUGE-L {sum(self.texts) / len(self.texts):.3f}"
+        return f"{self.exact:.1%} exact"
 
 
 def make_linear(task: Task, dataset: Dataset, folder: Path, *, seed: int) -> Generator[Event, None, Made]:
@@ -121,7 +130,7 @@ def make_encoder(
     yield StageStarted(stage="train", detail=f"{Path(settings.base).name}, {settings.size}")
     trained = yield from train_within(
         lambda given: train_encoder(task.plan, dataset.train, dataset.validation, given, run_folder),
-        settings, minutes, run_folder,
+        settings, minutes, run_folder, least=settings.batch_size,
     )  # fmt: skip
     yield StageDone(stage="train", detail=trained.base.name, seconds=time.monotonic() - begun)
     report = yield from _proven(trained, dataset, folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
@@ -11,13 +12,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from microlith.data.rows import renderer
 from microlith.errors import DataError, MicrolithError
 from microlith.evaluation.compare import Comparison, Spread, mcnemar
 from microlith.evaluation.result import Evaluation
 from microlith.events import Event, StageDone, StageStarted, Step, Validation, Warned
 from microlith.inference.cores import usable_cores
 from microlith.task.taskfile import Task
-from microlith.workflow.evaluate import SPREAD_OVER, compared, score
+from microlith.workflow.evaluate import compared, score, spread_over
+from microlith.workflow.generative import make_generative, make_nearest
 from microlith.workflow.models import Opened, load_folder, rules_model, size_of
 from microlith.workflow.order import Order, Resolved, resolve_order
 from microlith.workflow.specialists import Made, make_encoder, make_linear
@@ -27,13 +30,16 @@ if TYPE_CHECKING:
     from microlith.registry import Artifact, CardFacts, Draft, Metric, OpenRun
 
 Result = TypeVar("Result")
-LIBRARIES = ("torch", "transformers", "onnx", "onnxruntime", "tokenizers", "scipy", "numpy")
+LIBRARIES = (
+    "torch", "transformers", "trl", "peft", "accelerate", "onnx", "onnxruntime", "xllamacpp", "gguf", "tokenizers", "scipy", "numpy",
+)  # fmt: skip
 ENOUGH_ROWS = 100
-"""On fewer validation rows the test has no power, and the encoder is preferred, since pretraining knows wordings no row has."""
+"""On fewer validation rows the test has no power, and the encoder is preferred, since pretraining knows wordings no row has. A model
+without pretraining must show that it is better, however few rows there are."""
 CHANCE = 0.05
 """The larger model is preferred where the paired test gives a lead like its own less than this by chance."""
 CHECKPOINTS = "checkpoint*"
-"""Files of a run that are of no use once it is finished."""
+"""Files and folders of a run that are of no use once it is finished."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +91,7 @@ def train_seeds(
         found.append((yield from train(task, replace(order, seed=order.seed + offset), root=root)))
     first = found[-1]
     return (
-        replace(first, spreads=spread([one.evaluations[0] for one in found], SPREAD_OVER))
+        replace(first, spreads=spread([one.evaluations[0] for one in found], spread_over(task)))
         if seeds > 1
         else first
     )
@@ -220,9 +226,9 @@ class _Pipeline:
 
     def _config(self) -> dict[str, Any]:
         resolved = self.resolved
-        recipe = asdict(resolved.encoder) if resolved.encoder is not None else {}
+        recipe = asdict(resolved.settings) if resolved.settings is not None else {}
         return {
-            "task": self.task.name, "kind": resolved.kind, "seed": resolved.seed, "minutes": resolved.minutes,
+            "task": self.task.name, "kind": resolved.kind, "recipe_name": resolved.recipe, "seed": resolved.seed, "minutes": resolved.minutes,
             "inputs": resolved.inputs, "recipe": recipe, "data": dict(resolved.data),
         }  # fmt: skip
 
@@ -241,12 +247,17 @@ class _Pipeline:
 
     def _makers(self) -> Iterator[Any]:
         task, resolved = self.task, self.resolved
-        yield lambda dataset, folder: make_linear(task, dataset, folder, seed=resolved.seed)
-        if resolved.encoder is not None:
-            settings = resolved.encoder
-            yield lambda dataset, folder: make_encoder(
-                task, dataset, folder, settings, run_folder=self.run.folder, minutes=resolved.minutes
-            )
+        if task.plan.beyond_encoder():
+            yield lambda dataset, folder: make_nearest(task, dataset, folder)
+        else:
+            yield lambda dataset, folder: make_linear(task, dataset, folder, seed=resolved.seed)
+        settings = resolved.settings
+        if settings is None:
+            return
+        make: Any = make_encoder if resolved.kind == "encoder" else make_generative
+        yield lambda dataset, folder: make(
+            task, dataset, folder, settings, run_folder=self.run.folder, minutes=resolved.minutes
+        )
 
     def _scores(
         self, order: Sequence[tuple[Made, Draft]], dataset: Dataset
@@ -304,7 +315,7 @@ class _Pipeline:
         metrics = {"events": self.told, "evaluations": [one.to_json() for one in evaluations], "why": why}
         self.run.write_json("metrics.json", metrics)
         for path in self.run.folder.glob(CHECKPOINTS):
-            path.unlink()
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
         self.run.finish()
 
     def _logged(self, work: Generator[Event, None, Result]) -> Generator[Event, None, Result]:
@@ -318,7 +329,7 @@ class _Pipeline:
             if isinstance(event, Step):
                 self.told.append({"step": event.step, "loss": event.loss})
             elif isinstance(event, Validation):
-                self.told.append({"step": event.step, "exact": event.exact})
+                self.told.append({"step": event.step, "exact": event.exact, "loss_on_validation": event.loss})
             elif isinstance(event, StageStarted | StageDone | Warned):
                 self.run.log(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {type(event).__name__} {_words(event)}")
             yield event
@@ -330,9 +341,7 @@ def _words(event: StageStarted | StageDone | Warned) -> str:
 
 def _opened(task: Task, kind: str, model: Any, folder: Path | None) -> Opened:
     size = size_of(folder) if folder is not None else None
-    return Opened(
-        model=model, task=task.name, kind=kind, json_input=task.input_kind == "json", size_bytes=size
-    )
+    return Opened(model=model, task=task.name, kind=kind, render=renderer(task), size_bytes=size)
 
 
 def _without_memory(one: Evaluation) -> Evaluation:
@@ -345,14 +354,34 @@ def preference(made: Sequence[tuple[Made, Draft]], *, chooses: bool) -> tuple[li
     best = made[-1]
     if len(made) == 1:
         return [best], f"{best[0].kind} is the recipe that was asked for or that this machine can run"
-    linear, rows = made[0], len(best[0].hits)
-    pairs = list(zip(best[0].hits, linear[0].hits, strict=True))
-    only_encoder, only_linear = pairs.count((True, False)), pairs.count((False, True))
-    p = mcnemar(only_encoder, only_linear)
-    on = f"on {rows:,} validation rows: encoder {best[0].exact:.1%} exact, linear {linear[0].exact:.1%}, paired test p = {p:.2g}"
-    if chooses and rows >= ENOUGH_ROWS and (only_encoder <= only_linear or p > CHANCE):
-        return [linear, best], f"linear is preferred, since the larger model is not shown to be better {on}"
-    return [best, linear], f"encoder is preferred {on}"
+    cheap, rows = made[0], len(best[0].hits)
+    larger, smaller = best[0].kind, cheap[0].kind
+    if best[0].texts:
+        better, on = _writes_better(best[0], cheap[0])
+    else:
+        better, on = _answers_better(best[0], cheap[0])
+    pretrained = larger != "generative" or best[0].base is not None
+    if chooses and (rows >= ENOUGH_ROWS or not pretrained) and not better:
+        return [cheap, best], f"{smaller} is preferred, since the larger model is not shown to be better {on}"
+    return [best, cheap], f"{larger} is preferred {on}"
+
+
+def _answers_better(best: Made, cheap: Made) -> tuple[bool, str]:
+    """Is the larger model shown to give more right answers? And the figures, in words."""
+    pairs = list(zip(best.hits, cheap.hits, strict=True))
+    only_best, only_cheap = pairs.count((True, False)), pairs.count((False, True))
+    p = mcnemar(only_best, only_cheap)
+    on = f"on {len(pairs):,} validation rows: {best.kind} {best.exact:.1%} exact, {cheap.kind} {cheap.exact:.1%}, paired test p = {p:.2g}"
+    return only_best > only_cheap and p <= CHANCE, on
+
+
+def _writes_better(best: Made, cheap: Made) -> tuple[bool, str]:
+    """Are the larger model's texts shown to be more like the right ones? And the figures, in words."""
+    from microlith.evaluation.compare import text_preference
+
+    gap, low, high = text_preference(best.texts, cheap.texts)
+    on = f"on {len(best.texts):,} validation rows: {best.kind} {best.score}, {cheap.kind} {cheap.score}, difference {gap:+.3f} ({low:+.3f} to {high:+.3f})"
+    return low > 0, on
 
 
 def card_metrics(one: Evaluation, part: str) -> dict[str, Metric]:

@@ -1,0 +1,423 @@
+"""A language model drives the walk through an answer.
+
+Forced text is read in one go and never sampled. A pick goes down the tree of its options' tokens: where they part, the
+model's probabilities of the tokens that lead on are all that counts. A text is written token by token from those that may
+stand there.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from microlith.inference.asks import SEPARATORS, DeadEnd, Forced, Option, Pick, Place, Walked, Write
+from microlith.inference.decode import Decided, Decoded
+from microlith.inference.grounding import Grounding
+from microlith.inference.lettering import Lettering, is_broken, is_escaped, number_fits, text_fits, unescaped
+from microlith.inference.llama_cpp import LlamaFile
+from microlith.inference.prompt import Pieces, Prompt
+from microlith.inference.spelling import Speller
+from microlith.task.plan import Json
+
+Logits = npt.NDArray[np.float32]
+RETRIES = 3
+"""Times that a text is begun anew because it says what was said."""
+ALIKE_WORDS = 4
+"""Texts that begin with so many equal words say the same."""
+ROOM = 4
+"""Tokens that are kept free at the end of the context."""
+LEAD = 30.0
+"""Greatest lead of an option over the others, which the only one has."""
+
+
+@dataclass(kw_only=True)
+class Guided:
+    """One answer as a model gave it."""
+
+    output: Json
+    """None where no valid answer exists."""
+    decoded: Decoded
+    log_probability: float = 0.0
+    """Natural logarithm of the probability of all that was picked, texts left out."""
+    allowed: float = 0.0
+    """Least logarithm of the probability that the model gave to what was allowed, over all that was asked; near 0 where
+    the model wanted nothing else."""
+    wording: float = 0.0
+    """Mean logarithm of the probability of the tokens of texts; 0 where there are none."""
+    tokens: int = 0
+    """Tokens that were read, the prompt included."""
+    why: str = ""
+    """Why there is no answer; empty where there is one."""
+
+
+class Reader:
+    """Tokens that the model has read and is going to read; what requests have in common is read once."""
+
+    def __init__(self, file: LlamaFile) -> None:
+        """Nothing is read yet."""
+        self.file = file
+        self._held: list[int] = []
+        self._waiting: list[int] = []
+        self.tokens = 0
+
+    def start(self, ids: Sequence[int]) -> None:
+        """Begin with a prompt.
+
+        Raises:
+            DeadEnd: if it fills the context.
+        """
+        self.tokens = 0
+        if len(ids) + ROOM >= self.file.context_tokens:
+            raise DeadEnd(
+                f"the request has {len(ids)} tokens, the model reads {self.file.context_tokens - ROOM}"
+            )
+        common = 0
+        most = min(len(self._held), len(ids) - 1)
+        while common < most and self._held[common] == ids[common]:
+            common += 1
+        self.file.forget(common)
+        del self._held[common:]
+        self._waiting = list(ids[common:])
+        self.tokens = 0
+
+    def add(self, ids: Sequence[int]) -> None:
+        """What follows, as given."""
+        self._waiting.extend(ids)
+
+    @property
+    def place(self) -> int:
+        """Tokens so far."""
+        return len(self._held) + len(self._waiting)
+
+    def back(self, place: int) -> None:
+        """Take back what came after the first `place` tokens."""
+        if place < len(self._held):
+            self.file.forget(place)
+            del self._held[place:]
+        self._waiting = self._waiting[: place - len(self._held)]
+
+    def next(self) -> Logits:
+        """(vocabulary,) logits of the next token.
+
+        Raises:
+            DeadEnd: if the answer fills the context.
+        """
+        begin = len(self._held)
+        if begin + len(self._waiting) + ROOM >= self.file.context_tokens:
+            raise DeadEnd(
+                f"prompt and answer fill the {self.file.context_tokens} tokens that the model reads"
+            )
+        if not self._waiting:  # asked twice at one place
+            begin -= 1
+            self._waiting = [self._held.pop()]
+            self.file.forget(begin)
+        found: Logits = self.file.read(self._waiting, begin)[0]
+        self.tokens += len(self._waiting)
+        self._held += self._waiting
+        self._waiting = []
+        return found
+
+
+@dataclass(kw_only=True)
+class _Taken:
+    """What one ask came to."""
+
+    log_probability: float = 0.0
+    margin: float = math.inf
+    allowed: float = 0.0
+    tokens: int = 0
+
+    def add(
+        self, logits: Logits, tokens: Sequence[int] | npt.NDArray[np.int64], chosen: Sequence[int]
+    ) -> None:
+        """Count one choice: `chosen` of `tokens`."""
+        places = np.asarray(tokens)
+        others = places[~np.isin(places, chosen)]
+        inside = _log_sum(logits[places])
+        mine = _log_sum(logits[list(chosen)])
+        self.log_probability += min(mine - inside, 0.0)
+        self.allowed = min(self.allowed, inside - _log_sum(logits))
+        if len(others):
+            self.margin = min(self.margin, max(mine - _log_sum(logits[others]), 0.0))
+
+
+class Guide:
+    """Lets one model answer requests of one plan, one at a time."""
+
+    def __init__(self, speller: Speller, pieces: Pieces, prompt: Prompt, file: LlamaFile) -> None:
+        """Work out what is the same for every request."""
+        self._speller, self._pieces, self._prompt = speller, pieces, prompt
+        self._reader = Reader(file)
+        self._lettering = Lettering(_sized(pieces.vocabulary, file.vocabulary_size))
+        self._quote = pieces.ids('"')[0]
+        self._separators = tuple({pieces.ids(sign)[0] for sign in SEPARATORS})
+
+    def answer(self, request: str, grounding: Grounding) -> Guided:
+        """The answer to a request, with its decisions; `output` is None where there is no valid one."""
+        notes = _Notes()
+        walk = self._speller.walk(request, grounding)
+        try:
+            self._reader.start(self._prompt.ids(self._pieces.ids(request)))
+            walked = self._driven(walk, notes)
+        except DeadEnd as error:
+            return replace(notes.guided(None, self._reader.tokens), why=error.what)
+        return notes.guided(walked, self._reader.tokens)
+
+    def free(self, request: str, most: int = 512) -> str:
+        """What the model says when nothing holds it: its most probable tokens up to its end of turn."""
+        try:
+            self._reader.start(self._prompt.ids(self._pieces.ids(request)))
+            written: list[int] = []
+            while len(written) < most:
+                token = int(self._reader.next().argmax())
+                if token == self._prompt.end:
+                    break
+                written.append(token)
+                self._reader.add([token])
+        except DeadEnd:
+            return ""
+        return self._pieces.spell([one for one in written if one < len(self._pieces.vocabulary)])
+
+    def _driven(self, walk: object, notes: _Notes) -> Walked:
+        reply: object = None
+        while True:
+            try:
+                ask = walk.send(reply)  # type: ignore[attr-defined]
+            except StopIteration as stop:
+                found: Walked = stop.value
+                return found
+            if isinstance(ask, Forced):
+                self._add(ask.pieces)
+                if ask.place is not None and ask.option is not None:
+                    notes.picked(ask.place, ask.option, _Taken())
+                reply = None
+            elif isinstance(ask, Pick):
+                number, taken = self._pick(ask)
+                notes.picked(ask.place, ask.options[number], taken)
+                reply = number
+            else:
+                reply, taken = self._number(ask) if ask.number else self._text(ask)
+                notes.written(ask, json.loads(str(reply)) if ask.number else reply, taken)
+
+    def _add(self, pieces: Sequence[str]) -> None:
+        for piece in pieces:
+            self._reader.add(self._pieces.ids(piece))
+
+    def _pick(self, ask: Pick) -> tuple[int, _Taken]:
+        """Go down the tree of the options' tokens, always to the most probable branch."""
+        spelled = [
+            tuple(token for piece in option.pieces for token in self._pieces.ids(piece))
+            for option in ask.options
+        ]
+        live, depth, taken = list(range(len(spelled))), 0, _Taken()
+        while True:
+            branches: dict[int, list[int]] = {}
+            ended = -1
+            for number in live:
+                if len(spelled[number]) == depth:
+                    ended = number
+                else:
+                    branches.setdefault(spelled[number][depth], []).append(number)
+            if ended >= 0 and not branches:
+                return ended, taken
+            if ended < 0 and len(branches) == 1:
+                token = next(iter(branches))
+            else:
+                token = self._branch(branches, taken, may_end=ended >= 0)
+                if token < 0:
+                    return ended, taken
+            self._reader.add([token])
+            live, depth = branches[token], depth + 1
+
+    def _branch(self, branches: Mapping[int, list[int]], taken: _Taken, *, may_end: bool) -> int:
+        """The most probable token; -1 for the end of the value."""
+        logits = self._reader.next()
+        ends = [one for one in self._separators if one not in branches] if may_end else []
+        best = max(branches, key=lambda one: float(logits[one]))
+        chosen = [best]
+        if ends and _log_sum(logits[ends]) > float(logits[best]):
+            best, chosen = -1, ends
+        taken.add(logits, [*branches, *ends], chosen)
+        return best
+
+    def _text(self, ask: Write) -> tuple[str, _Taken]:
+        """The most probable text; one that was said before is begun otherwise, a few times."""
+        begin, banned = self._reader.place, set[int]()
+        while True:
+            text, taken, first = self._worded(ask, banned)
+            if len(banned) == RETRIES or not repeats(text, ask.said):
+                return text, taken
+            banned.add(first)
+            self._reader.back(begin)
+
+    def _worded(self, ask: Write, banned: Collection[int]) -> tuple[str, _Taken, int]:
+        """A text whose first token is none of `banned`, and that token."""
+        written, taken, first = b"", _Taken(), -1
+        while True:
+            logits = self._reader.next()
+            allowed = self._lettering.allowed(written).copy()
+            if not written:
+                allowed[list(banned)] = False
+            if not is_escaped(written):
+                allowed[self._quote] = not is_broken(written) and len(unescaped(written)) >= ask.least
+            token = self._letter(ask, written, logits, allowed)
+            taken.add(logits, np.flatnonzero(allowed), [token])
+            taken.tokens += 1
+            first = token if first < 0 else first
+            if token == self._quote and not is_escaped(written):
+                return unescaped(written), taken, first
+            written += self._lettering.vocabulary[token]
+            self._reader.add([token])
+
+    def _letter(self, ask: Write, written: bytes, logits: Logits, allowed: npt.NDArray[np.bool_]) -> int:
+        for token in self._lettering.ranked(logits, allowed):
+            ends = token == self._quote and not is_escaped(written)
+            if ends or text_fits(written + self._lettering.vocabulary[token], ask):
+                return token
+        raise DeadEnd("no text within its bounds can be written")
+
+    def _number(self, ask: Write) -> tuple[str, _Taken]:
+        digits, taken = "", _Taken()
+        while True:
+            logits = self._reader.next()
+            fits = [
+                token
+                for token in np.flatnonzero(self._lettering.digits).tolist()
+                if number_fits(digits + self._lettering.vocabulary[token].decode(), ask, whole=False)
+            ]
+            ends = list(self._separators) if digits and number_fits(digits, ask, whole=True) else []
+            if not fits and not ends:
+                raise DeadEnd(f"no number within its bounds begins with {digits!r}")
+            best = max(fits, key=lambda one: float(logits[one]), default=-1)
+            if ends and (best < 0 or _log_sum(logits[ends]) > float(logits[best])):
+                taken.add(logits, [*fits, *ends], ends)
+                return digits, taken
+            taken.add(logits, [*fits, *ends], [best])
+            digits += self._lettering.vocabulary[best].decode()
+            self._reader.add([best])
+
+
+@dataclass(kw_only=True)
+class _Notes:
+    """The decisions of one answer, as they are taken."""
+
+    decisions: list[Decided] = field(default_factory=list)
+    total: float = 0.0
+    allowed: float = 0.0
+    wording: float = 0.0
+    words: int = 0
+    carried: float = 0.0
+    """What naming the next member cost, which counts with its value."""
+    counts: dict[tuple[tuple[str, ...], int, str], Decided] = field(default_factory=dict)
+    """How many items there are, so far."""
+
+    def picked(self, place: Place, option: Option, taken: _Taken) -> None:
+        """An option was taken."""
+        self.total += taken.log_probability
+        self.allowed = min(self.allowed, taken.allowed)
+        key = option.key or place.key
+        if place.kind == "presence":
+            for absent, value in option.value.items():
+                self._decide(place, absent, value, taken)
+            self.carried = 0.0 if option.value else taken.log_probability
+        elif place.kind == "count" or key == "#count":
+            self._count(place, key, option.value, taken)
+        elif key == "#asks":
+            self.carried += taken.log_probability
+        elif option.value is not None:
+            self._decide(
+                place, key, option.value, taken, (option.candidate,) if option.candidate >= 0 else ()
+            )
+
+    def written(self, ask: Write, value: Json, taken: _Taken) -> None:
+        """A text or a number was written."""
+        self.allowed = min(self.allowed, taken.allowed)
+        if ask.number is None:
+            self.wording += taken.log_probability
+            self.words += taken.tokens
+            taken.log_probability /= max(taken.tokens, 1)
+        else:
+            self.total += taken.log_probability
+        self._decide(ask.place, ask.place.key, value, taken)
+
+    def _decide(
+        self, place: Place, key: str, value: Json, taken: _Taken, candidates: tuple[int, ...] = ()
+    ) -> None:
+        sure = taken.log_probability
+        if place.kind != "presence":
+            sure, self.carried = sure + self.carried, 0.0
+        margin = min(taken.margin, LEAD)
+        self.decisions.append(
+            Decided(
+                group=place.group, step=place.step, key=key, value=value, log_probability=min(sure, 0.0),
+                candidates=candidates, margin=margin,
+            )
+        )  # fmt: skip
+
+    def _count(self, place: Place, key: str, count: Json, taken: _Taken) -> None:
+        """Another item, or the end: one decision of how many there are, whose probability is the product."""
+        step = 0 if key == "#count" else place.step
+        known = self.counts.get((place.group, step, key))
+        before = known.log_probability if known is not None else 0.0
+        margin = min(known.margin if known is not None else math.inf, taken.margin)
+        self.counts[place.group, step, key] = Decided(
+            group=place.group, step=step, key=key, value=count, log_probability=before + taken.log_probability,
+            margin=min(margin, LEAD),
+        )  # fmt: skip
+
+    def guided(self, walked: Walked | None, tokens: int) -> Guided:
+        """The answer with its decisions."""
+        if walked is None:
+            return Guided(output=None, decoded=Decoded(reading=None), tokens=tokens)
+        return Guided(
+            output=walked.output, decoded=Decoded(reading=walked.reading, decisions=self._together(walked.reading)),
+            log_probability=self.total, allowed=self.allowed, wording=self.wording / max(self.words, 1), tokens=tokens,
+        )  # fmt: skip
+
+    def _together(self, reading: Mapping[tuple[str, ...], Sequence[Mapping[str, Json]]]) -> list[Decided]:
+        """The decisions, those on the values of one list as one, with that on how many there are."""
+        found: dict[tuple[tuple[str, ...], int, str], Decided] = {}
+        for one in self.decisions:
+            where = (one.group, one.step, one.key)
+            whole = _value_at(reading, where)
+            if not isinstance(whole, list):
+                found[where] = one
+                continue
+            other = found.get(where) or self.counts.get(where)
+            found[where] = replace(
+                one, value=whole, margin=min(one.margin, other.margin) if other else one.margin,
+                log_probability=one.log_probability + (other.log_probability if other else 0.0),
+                candidates=((*other.candidates, *one.candidates) if other else one.candidates),
+            )  # fmt: skip
+        return [*(one for one in self.counts.values() if one.key == "#count"), *found.values()]
+
+
+def _value_at(
+    reading: Mapping[tuple[str, ...], Sequence[Mapping[str, Json]]], where: tuple[tuple[str, ...], int, str]
+) -> Json:
+    steps = reading.get(where[0], ())
+    return steps[where[1]].get(where[2]) if where[1] < len(steps) else None
+
+
+def repeats(text: str, said: Sequence[str]) -> bool:
+    """Does a text say what another said: is it the same, or does it begin with the same words?"""
+    words = text.casefold().split()
+    return any(
+        words == other or (len(words) >= ALIKE_WORDS and words[:ALIKE_WORDS] == other[:ALIKE_WORDS])
+        for other in (one.casefold().split() for one in said)
+    )
+
+
+def _log_sum(values: Logits) -> float:
+    peak = float(values.max())
+    return peak + math.log(float(np.exp(values.astype(np.float64) - peak).sum()))
+
+
+def _sized(vocabulary: Sequence[bytes], size: int) -> list[bytes]:
+    """As many entries as the model has logits; what has no spelling is empty."""
+    return [*vocabulary[:size], *([b""] * max(0, size - len(vocabulary)))]
