@@ -13,7 +13,8 @@ import pytest
 from microlith.data.rows import render_input
 from microlith.inference.asks import dumped
 from microlith.inference.grounding import spec_of
-from microlith.inference.guided import ROOM, Guided, Reader
+from microlith.inference.guided import ROOM, Reader, repeats
+from microlith.inference.notes import Guided
 from microlith.inference.spelling import Speller
 from microlith.task.linter import plan_of
 from microlith.task.packs import pack_folder
@@ -364,3 +365,17 @@ def test_unguided_it_says_what_it_likes_up_to_its_end() -> None:
     assert guide_of(speller, KnowingFile(known)).free("hi") == "whatever {"
     assert len(pieces().ids(guide_of(speller, RandomFile()).free("hi", 5))) <= 40
     assert guide_of(speller, RandomFile(context_tokens=8)).free("hi there, this is long") == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "same"),
+    [
+        ("Close the task.", ["close the task."], True),
+        ("Half the steps are done.", ["Half the steps are open."], True),
+        ("Half the clock is gone.", ["Half the steps are open."], False),
+        ("Done.", ["Done already."], False),
+        ("Done.", [], False),
+    ],
+)
+def test_a_text_repeats_what_begins_with_the_same_words(text: str, said: list[str], same: bool) -> None:
+    assert repeats(text, said) is same

@@ -14,7 +14,7 @@ from microlith.training.causal_settings import CausalSettings
 from microlith.training.scratch_settings import ScratchSettings
 from microlith.training.settings import EncoderSettings
 from microlith.workflow import order as module
-from microlith.workflow.order import FINE_TUNING, RECIPES, Order, config_text, resolve_order
+from microlith.workflow.order import BASELINES, FINE_TUNING, RECIPES, Order, config_text, resolve_order
 
 
 def inputs(folder: Path, **changes: Any) -> str:
@@ -128,9 +128,9 @@ def test_the_instruction_counts_where_the_model_reads_it(task_folder: Path) -> N
     assert before["lora"] != after["lora"]
 
 
-@pytest.mark.parametrize("recipe", [one for one in RECIPES if one not in ("auto", "linear")])
+@pytest.mark.parametrize("recipe", [one for one in RECIPES if one != "auto"])
 def test_the_printed_values_in_a_task_file_give_the_same_order(recipe: str, task_folder: Path) -> None:
-    given = {"refill": "3", "threads": "2"}
+    given = {"refill": "3"} if recipe in BASELINES else {"refill": "3", "threads": "2"}
     task = load_task(task_folder)
     order = Order(recipe=recipe, size="quick", overrides=given)
     printed = config_text(task, order)
@@ -156,3 +156,33 @@ def test_a_missing_library_names_the_extras_that_bring_it(
     with pytest.raises(MissingExtra, match=absent) as caught:
         resolve_order(load_task(task_folder), Order(recipe=recipe))
     assert caught.value.problems[0].mend == mend
+
+
+def test_settings_of_task_toml_belong_to_the_recipe_they_were_written_for(task_folder: Path) -> None:
+    toml = task_folder / "task.toml"
+    toml.write_text(toml.read_text() + '[recipe]\nname = "encoder"\npasses = 9.0\nrefill = 2\n')
+    own = resolve_order(load_task(task_folder), Order())
+    other = resolve_order(load_task(task_folder), Order(recipe="scratch"))
+    assert own.settings is not None
+    assert other.settings is not None
+    assert (own.settings.passes, own.data) == (9.0, {"refill": 2})
+    assert (other.settings.passes != 9.0, other.data) == (True, {"refill": 2})
+
+
+def test_a_baseline_has_no_settings(task_folder: Path) -> None:
+    with pytest.raises(UsageError, match="nearest has no setting 'layers'"):
+        resolve_order(load_task(task_folder), Order(recipe="nearest", overrides={"layers": "2"}))
+
+
+def test_linear_is_refused_where_answers_hold_text() -> None:
+    with pytest.raises(UsageError, match="cannot write"):
+        resolve_order(load_task("task-plan"), Order(recipe="linear"))
+
+
+def test_another_base_in_the_same_folder_has_another_fingerprint(task_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(b"one")
+    changes: dict[str, Any] = {"recipe": "lora", "overrides": {"base": str(tmp_path)}}
+    before = inputs(task_folder, **changes)
+    (tmp_path / "model.safetensors").write_bytes(b"another")
+    assert inputs(task_folder, **changes) != before

@@ -17,8 +17,9 @@ from microlith.task.taskfile import Task
 from microlith.workflow.evaluate import available, evaluate
 from microlith.workflow.models import load_model, open_model
 from microlith.workflow.order import Order
+from microlith.workflow.preference import preference
 from microlith.workflow.specialists import Made
-from microlith.workflow.train import Trained, preference, train, train_seeds
+from microlith.workflow.train import Trained, train, train_seeds
 from tests.tiny_base import make_tiny_base
 from tests.workflow.conftest import write_task
 

@@ -23,7 +23,7 @@ Recipe = Annotated[
     typer.Option(
         "--recipe",
         metavar="NAME",
-        help="auto, encoder, linear, scratch, full, lora or qlora; auto takes the cheapest that plan and paired test allow.",
+        help="auto, encoder, linear, nearest, scratch, full, lora or qlora; auto takes the cheapest that plan and paired test allow.",
     ),
 ]
 Size = Annotated[

@@ -19,8 +19,9 @@ from tokenizers import Tokenizer
 
 from microlith.data.example import Example
 from microlith.inference.grounding import GroundingSpec
-from microlith.inference.guided import Guide, Guided
+from microlith.inference.guided import Guide
 from microlith.inference.llama_cpp import LlamaFile
+from microlith.inference.notes import Guided
 from microlith.inference.prompt import Pieces, Prompt
 from microlith.inference.spelling import Speller
 from microlith.task.plan import Json, Plan

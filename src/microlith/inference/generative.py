@@ -17,8 +17,9 @@ from microlith.inference.confidence import DecisionConfidence
 from microlith.inference.decode import Decoded
 from microlith.inference.fields import AnswerCheck, answer_each
 from microlith.inference.grounding import Grounding, GroundingSpec
-from microlith.inference.guided import Guide, Guided
+from microlith.inference.guided import Guide
 from microlith.inference.llama_cpp import LlamaFile
+from microlith.inference.notes import Guided
 from microlith.inference.prompt import Pieces, Prompt
 from microlith.inference.protocol import Prediction
 from microlith.inference.spelling import Speller

@@ -8,21 +8,19 @@ stand there.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-from microlith.inference.asks import SEPARATORS, DeadEnd, Forced, Option, Pick, Place, Walked, Write
-from microlith.inference.decode import Decided, Decoded
+from microlith.inference.asks import SEPARATORS, DeadEnd, Forced, Pick, Walked, Write
 from microlith.inference.grounding import Grounding
 from microlith.inference.lettering import Lettering, is_broken, is_escaped, number_fits, text_fits, unescaped
 from microlith.inference.llama_cpp import LlamaFile
+from microlith.inference.notes import Guided, Notes, Taken, log_sum
 from microlith.inference.prompt import Pieces, Prompt
 from microlith.inference.spelling import Speller
-from microlith.task.plan import Json
 
 Logits = npt.NDArray[np.float32]
 RETRIES = 3
@@ -31,28 +29,6 @@ ALIKE_WORDS = 4
 """Texts that begin with so many equal words say the same."""
 ROOM = 4
 """Tokens that are kept free at the end of the context."""
-LEAD = 30.0
-"""Greatest lead of an option over the others, which the only one has."""
-
-
-@dataclass(kw_only=True)
-class Guided:
-    """One answer as a model gave it."""
-
-    output: Json
-    """None where no valid answer exists."""
-    decoded: Decoded
-    log_probability: float = 0.0
-    """Natural logarithm of the probability of all that was picked, texts left out."""
-    allowed: float = 0.0
-    """Least logarithm of the probability that the model gave to what was allowed, over all that was asked; near 0 where
-    the model wanted nothing else."""
-    wording: float = 0.0
-    """Mean logarithm of the probability of the tokens of texts; 0 where there are none."""
-    tokens: int = 0
-    """Tokens that were read, the prompt included."""
-    why: str = ""
-    """Why there is no answer; empty where there is one."""
 
 
 class Reader:
@@ -123,29 +99,6 @@ class Reader:
         return found
 
 
-@dataclass(kw_only=True)
-class _Taken:
-    """What one ask came to."""
-
-    log_probability: float = 0.0
-    margin: float = math.inf
-    allowed: float = 0.0
-    tokens: int = 0
-
-    def add(
-        self, logits: Logits, tokens: Sequence[int] | npt.NDArray[np.int64], chosen: Sequence[int]
-    ) -> None:
-        """Count one choice: `chosen` of `tokens`."""
-        places = np.asarray(tokens)
-        others = places[~np.isin(places, chosen)]
-        inside = _log_sum(logits[places])
-        mine = _log_sum(logits[list(chosen)])
-        self.log_probability += min(mine - inside, 0.0)
-        self.allowed = min(self.allowed, inside - _log_sum(logits))
-        if len(others):
-            self.margin = min(self.margin, max(mine - _log_sum(logits[others]), 0.0))
-
-
 class Guide:
     """Lets one model answer requests of one plan, one at a time."""
 
@@ -159,7 +112,7 @@ class Guide:
 
     def answer(self, request: str, grounding: Grounding) -> Guided:
         """The answer to a request, with its decisions; `output` is None where there is no valid one."""
-        notes = _Notes()
+        notes = Notes()
         walk = self._speller.walk(request, grounding)
         try:
             self._reader.start(self._prompt.ids(self._pieces.ids(request)))
@@ -183,7 +136,7 @@ class Guide:
             return ""
         return self._pieces.spell([one for one in written if one < len(self._pieces.vocabulary)])
 
-    def _driven(self, walk: object, notes: _Notes) -> Walked:
+    def _driven(self, walk: object, notes: Notes) -> Walked:
         reply: object = None
         while True:
             try:
@@ -194,7 +147,7 @@ class Guide:
             if isinstance(ask, Forced):
                 self._add(ask.pieces)
                 if ask.place is not None and ask.option is not None:
-                    notes.picked(ask.place, ask.option, _Taken())
+                    notes.picked(ask.place, ask.option, Taken())
                 reply = None
             elif isinstance(ask, Pick):
                 number, taken = self._pick(ask)
@@ -208,13 +161,13 @@ class Guide:
         for piece in pieces:
             self._reader.add(self._pieces.ids(piece))
 
-    def _pick(self, ask: Pick) -> tuple[int, _Taken]:
+    def _pick(self, ask: Pick) -> tuple[int, Taken]:
         """Go down the tree of the options' tokens, always to the most probable branch."""
         spelled = [
             tuple(token for piece in option.pieces for token in self._pieces.ids(piece))
             for option in ask.options
         ]
-        live, depth, taken = list(range(len(spelled))), 0, _Taken()
+        live, depth, taken = list(range(len(spelled))), 0, Taken()
         while True:
             branches: dict[int, list[int]] = {}
             ended = -1
@@ -234,18 +187,18 @@ class Guide:
             self._reader.add([token])
             live, depth = branches[token], depth + 1
 
-    def _branch(self, branches: Mapping[int, list[int]], taken: _Taken, *, may_end: bool) -> int:
+    def _branch(self, branches: Mapping[int, list[int]], taken: Taken, *, may_end: bool) -> int:
         """The most probable token; -1 for the end of the value."""
         logits = self._reader.next()
         ends = [one for one in self._separators if one not in branches] if may_end else []
         best = max(branches, key=lambda one: float(logits[one]))
         chosen = [best]
-        if ends and _log_sum(logits[ends]) > float(logits[best]):
+        if ends and log_sum(logits[ends]) > float(logits[best]):
             best, chosen = -1, ends
         taken.add(logits, [*branches, *ends], chosen)
         return best
 
-    def _text(self, ask: Write) -> tuple[str, _Taken]:
+    def _text(self, ask: Write) -> tuple[str, Taken]:
         """The most probable text; one that was said before is begun otherwise, a few times."""
         begin, banned = self._reader.place, set[int]()
         while True:
@@ -255,9 +208,9 @@ class Guide:
             banned.add(first)
             self._reader.back(begin)
 
-    def _worded(self, ask: Write, banned: Collection[int]) -> tuple[str, _Taken, int]:
+    def _worded(self, ask: Write, banned: Collection[int]) -> tuple[str, Taken, int]:
         """A text whose first token is none of `banned`, and that token."""
-        written, taken, first = b"", _Taken(), -1
+        written, taken, first = b"", Taken(), -1
         while True:
             logits = self._reader.next()
             allowed = self._lettering.allowed(written).copy()
@@ -281,8 +234,8 @@ class Guide:
                 return token
         raise DeadEnd("no text within its bounds can be written")
 
-    def _number(self, ask: Write) -> tuple[str, _Taken]:
-        digits, taken = "", _Taken()
+    def _number(self, ask: Write) -> tuple[str, Taken]:
+        digits, taken = "", Taken()
         while True:
             logits = self._reader.next()
             fits = [
@@ -294,114 +247,12 @@ class Guide:
             if not fits and not ends:
                 raise DeadEnd(f"no number within its bounds begins with {digits!r}")
             best = max(fits, key=lambda one: float(logits[one]), default=-1)
-            if ends and (best < 0 or _log_sum(logits[ends]) > float(logits[best])):
+            if ends and (best < 0 or log_sum(logits[ends]) > float(logits[best])):
                 taken.add(logits, [*fits, *ends], ends)
                 return digits, taken
             taken.add(logits, [*fits, *ends], [best])
             digits += self._lettering.vocabulary[best].decode()
             self._reader.add([best])
-
-
-@dataclass(kw_only=True)
-class _Notes:
-    """The decisions of one answer, as they are taken."""
-
-    decisions: list[Decided] = field(default_factory=list)
-    total: float = 0.0
-    allowed: float = 0.0
-    wording: float = 0.0
-    words: int = 0
-    carried: float = 0.0
-    """What naming the next member cost, which counts with its value."""
-    counts: dict[tuple[tuple[str, ...], int, str], Decided] = field(default_factory=dict)
-    """How many items there are, so far."""
-
-    def picked(self, place: Place, option: Option, taken: _Taken) -> None:
-        """An option was taken."""
-        self.total += taken.log_probability
-        self.allowed = min(self.allowed, taken.allowed)
-        key = option.key or place.key
-        if place.kind == "presence":
-            for absent, value in option.value.items():
-                self._decide(place, absent, value, taken)
-            self.carried = 0.0 if option.value else taken.log_probability
-        elif place.kind == "count" or key == "#count":
-            self._count(place, key, option.value, taken)
-        elif key == "#asks":
-            self.carried += taken.log_probability
-        elif option.value is not None:
-            self._decide(
-                place, key, option.value, taken, (option.candidate,) if option.candidate >= 0 else ()
-            )
-
-    def written(self, ask: Write, value: Json, taken: _Taken) -> None:
-        """A text or a number was written."""
-        self.allowed = min(self.allowed, taken.allowed)
-        if ask.number is None:
-            self.wording += taken.log_probability
-            self.words += taken.tokens
-            taken.log_probability /= max(taken.tokens, 1)
-        else:
-            self.total += taken.log_probability
-        self._decide(ask.place, ask.place.key, value, taken)
-
-    def _decide(
-        self, place: Place, key: str, value: Json, taken: _Taken, candidates: tuple[int, ...] = ()
-    ) -> None:
-        sure = taken.log_probability
-        if place.kind != "presence":
-            sure, self.carried = sure + self.carried, 0.0
-        margin = min(taken.margin, LEAD)
-        self.decisions.append(
-            Decided(
-                group=place.group, step=place.step, key=key, value=value, log_probability=min(sure, 0.0),
-                candidates=candidates, margin=margin,
-            )
-        )  # fmt: skip
-
-    def _count(self, place: Place, key: str, count: Json, taken: _Taken) -> None:
-        """Another item, or the end: one decision of how many there are, whose probability is the product."""
-        step = 0 if key == "#count" else place.step
-        known = self.counts.get((place.group, step, key))
-        before = known.log_probability if known is not None else 0.0
-        margin = min(known.margin if known is not None else math.inf, taken.margin)
-        self.counts[place.group, step, key] = Decided(
-            group=place.group, step=step, key=key, value=count, log_probability=before + taken.log_probability,
-            margin=min(margin, LEAD),
-        )  # fmt: skip
-
-    def guided(self, walked: Walked | None, tokens: int) -> Guided:
-        """The answer with its decisions."""
-        if walked is None:
-            return Guided(output=None, decoded=Decoded(reading=None), tokens=tokens)
-        return Guided(
-            output=walked.output, decoded=Decoded(reading=walked.reading, decisions=self._together(walked.reading)),
-            log_probability=self.total, allowed=self.allowed, wording=self.wording / max(self.words, 1), tokens=tokens,
-        )  # fmt: skip
-
-    def _together(self, reading: Mapping[tuple[str, ...], Sequence[Mapping[str, Json]]]) -> list[Decided]:
-        """The decisions, those on the values of one list as one, with that on how many there are."""
-        found: dict[tuple[tuple[str, ...], int, str], Decided] = {}
-        for one in self.decisions:
-            where = (one.group, one.step, one.key)
-            whole = _value_at(reading, where)
-            if not isinstance(whole, list):
-                found[where] = one
-                continue
-            other = found.get(where) or self.counts.get(where)
-            found[where] = replace(
-                one, value=whole, margin=min(one.margin, other.margin) if other else one.margin,
-                log_probability=one.log_probability + (other.log_probability if other else 0.0),
-                candidates=((*other.candidates, *one.candidates) if other else one.candidates),
-            )  # fmt: skip
-        return [*(one for one in self.counts.values() if one.key == "#count"), *found.values()]
-
-
-def _value_at(
-    reading: Mapping[tuple[str, ...], Sequence[Mapping[str, Json]]], where: tuple[tuple[str, ...], int, str]
-) -> Json:
-    steps = reading.get(where[0], ())
-    return steps[where[1]].get(where[2]) if where[1] < len(steps) else None
 
 
 def repeats(text: str, said: Sequence[str]) -> bool:
@@ -411,11 +262,6 @@ def repeats(text: str, said: Sequence[str]) -> bool:
         words == other or (len(words) >= ALIKE_WORDS and words[:ALIKE_WORDS] == other[:ALIKE_WORDS])
         for other in (one.casefold().split() for one in said)
     )
-
-
-def _log_sum(values: Logits) -> float:
-    peak = float(values.max())
-    return peak + math.log(float(np.exp(values.astype(np.float64) - peak).sum()))
 
 
 def _sized(vocabulary: Sequence[bytes], size: int) -> list[bytes]:

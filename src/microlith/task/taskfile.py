@@ -44,7 +44,7 @@ class _Data(_Strict):
 class _Recipe(BaseModel):
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
     __pydantic_extra__: dict[str, Setting]
-    name: Literal["auto", "encoder", "scratch", "full", "lora", "qlora"] = "auto"
+    name: Literal["auto", "encoder", "linear", "nearest", "scratch", "full", "lora", "qlora"] = "auto"
 
 
 class _ErrorBudget(_Strict):

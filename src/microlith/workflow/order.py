@@ -22,10 +22,13 @@ if TYPE_CHECKING:
 
     Settings = EncoderSettings | ScratchSettings | CausalSettings
 
-Kind = Literal["encoder", "linear", "generative"]
-RECIPES = ("auto", "encoder", "linear", "scratch", "full", "lora", "qlora")
+Kind = Literal["encoder", "generative", "linear", "nearest"]
+BASELINES = ("linear", "nearest")
+"""Recipes without settings, which are trained beside every other too."""
+RECIPES = ("auto", "encoder", *BASELINES, "scratch", "full", "lora", "qlora")
 FINE_TUNING = ("full", "lora", "qlora")
 """Recipes that begin with a pretrained language model."""
+_KINDS: Mapping[str, Kind] = {"encoder": "encoder", "linear": "linear", "nearest": "nearest"}
 NEEDED: Mapping[str, tuple[str, ...]] = {
     "encoder": ("torch", "transformers", "onnx"),
     "scratch": ("torch", "transformers", "safetensors", "gguf", "xllamacpp"),
@@ -75,7 +78,9 @@ class Resolved:
     chooses: bool
     """True when the cheaper model is preferred unless the larger one is better."""
     settings: Settings | None
-    """None for the linear recipe."""
+    """None for a baseline alone."""
+    baseline: str
+    """One of BASELINES: nearest where linear cannot make every decision."""
     data: Mapping[str, Any]
     """Arguments of `build_dataset` but the seed."""
     seed: int
@@ -112,9 +117,9 @@ def resolve_order(task: Task, order: Order) -> Resolved:
         if name in DATA_SETTINGS
     }
     settings = _settings(recipe, size, {**overrides, "seed": order.seed})
-    kind: Kind = "linear" if recipe == "linear" else "encoder" if recipe == "encoder" else "generative"
+    baseline = recipe if recipe in BASELINES else "nearest" if task.plan.beyond_encoder() else "linear"
     return Resolved(
-        kind=kind, recipe=recipe, chooses=wanted == "auto", settings=settings, data=data, seed=order.seed, minutes=order.minutes,
+        kind=_KINDS.get(recipe, "generative"), recipe=recipe, baseline=baseline, chooses=wanted == "auto", settings=settings, data=data, seed=order.seed, minutes=order.minutes,
         inputs=_fingerprint(task, recipe, settings, data, order.minutes, chooses=wanted == "auto"),
     )  # fmt: skip
 
@@ -136,7 +141,7 @@ def config_text(task: Task, order: Order) -> str:
 def _own_settings(task: Task, recipe: str) -> dict[str, Any]:
     """The settings of task.toml; for a recipe other than the one they were written for, those of the data alone."""
     written_for = task.recipe if task.recipe != "auto" else _cheapest(task)
-    if recipe in (written_for, "linear"):
+    if recipe == written_for and recipe not in BASELINES:
         return dict(task.settings)
     return {name: value for name, value in task.settings.items() if name in DATA_SETTINGS}
 
@@ -151,6 +156,11 @@ def _recipe(wanted: str, task: Task) -> str:
     if find_spec("scipy") is None:
         raise MissingExtra("training needs scipy", mend='pip install "microlith[train]"')
     recipe = wanted if wanted != "auto" else _cheapest(task)
+    beyond = task.plan.beyond_encoder()
+    if recipe == "linear" and beyond:
+        raise UsageError(
+            f"a linear model cannot write {', '.join(beyond[:3])}", mend="choose --recipe nearest or scratch"
+        )
     missing = [name for name in NEEDED.get(recipe, ()) if find_spec(name) is None]
     if missing and wanted == "auto" and recipe == "encoder":
         return "linear"
@@ -163,7 +173,10 @@ def _recipe(wanted: str, task: Task) -> str:
 
 
 def _settings(recipe: str, size: str, overrides: Mapping[str, Any]) -> Settings | None:
-    if recipe == "linear":
+    if recipe in BASELINES:
+        unknown = sorted(set(overrides) - {"seed"})
+        if unknown:
+            raise UsageError(f"the recipe {recipe} has no setting {unknown[0]!r}", mend="leave out --set")
         return None
     if recipe == "encoder":
         from microlith.training.settings import settings_of
@@ -189,10 +202,18 @@ def _fingerprint(
     facts = {
         "version": __version__, "kind": recipe, "chooses": chooses, "settings": values, "data": dict(data), "minutes": minutes,
         "schema": task.schema.value, "input": task.input_kind, "private": list(task.private),
-        "instruction": task.instruction if recipe in FINE_TUNING else "",
+        "base": _base_facts(str(values.get("base", ""))), "instruction": task.instruction if recipe in FINE_TUNING else "",
         "files": [[path.name, _sha256(path)] for path in (*task.train_files, *task.validation_files, task.test_file, task.folder / "rules.py") if path],
     }  # fmt: skip
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _base_facts(base: str) -> list[list[Any]]:
+    """What tells the content of a local base apart: hash of its config, sizes and times of its weights; empty for a hub name."""
+    folder = Path(base).expanduser()
+    weights = sorted(folder.glob("*.safetensors")) if base and folder.is_dir() else []
+    facts: list[list[Any]] = [[one.name, one.stat().st_size, one.stat().st_mtime_ns] for one in weights]
+    return [*facts, ["config.json", _sha256(folder / "config.json")]] if weights else []
 
 
 def _sha256(path: Path) -> str | None:

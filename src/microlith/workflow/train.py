@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from microlith.data.rows import renderer
 from microlith.errors import DataError, MicrolithError
-from microlith.evaluation.compare import Comparison, Spread, mcnemar
+from microlith.evaluation.compare import Comparison, Spread
 from microlith.evaluation.result import Evaluation
 from microlith.events import Event, StageDone, StageStarted, Step, Validation, Warned
 from microlith.inference.cores import usable_cores
@@ -23,6 +23,7 @@ from microlith.workflow.evaluate import compared, score, spread_over
 from microlith.workflow.generative import make_generative, make_nearest
 from microlith.workflow.models import Opened, load_folder, rules_model, size_of
 from microlith.workflow.order import Order, Resolved, resolve_order
+from microlith.workflow.preference import preference
 from microlith.workflow.specialists import Made, make_encoder, make_linear
 
 if TYPE_CHECKING:
@@ -33,11 +34,6 @@ Result = TypeVar("Result")
 LIBRARIES = (
     "torch", "transformers", "trl", "peft", "accelerate", "onnx", "onnxruntime", "xllamacpp", "gguf", "tokenizers", "scipy", "numpy",
 )  # fmt: skip
-ENOUGH_ROWS = 100
-"""On fewer validation rows the test has no power, and the encoder is preferred, since pretraining knows wordings no row has. A model
-without pretraining must show that it is better, however few rows there are."""
-CHANCE = 0.05
-"""The larger model is preferred where the paired test gives a lead like its own less than this by chance."""
 CHECKPOINTS = "checkpoint*"
 """Files and folders of a run that are of no use once it is finished."""
 
@@ -247,7 +243,7 @@ class _Pipeline:
 
     def _makers(self) -> Iterator[Any]:
         task, resolved = self.task, self.resolved
-        if task.plan.beyond_encoder():
+        if resolved.baseline == "nearest":
             yield lambda dataset, folder: make_nearest(task, dataset, folder)
         else:
             yield lambda dataset, folder: make_linear(task, dataset, folder, seed=resolved.seed)
@@ -347,41 +343,6 @@ def _opened(task: Task, kind: str, model: Any, folder: Path | None) -> Opened:
 def _without_memory(one: Evaluation) -> Evaluation:
     """The evaluation without the memory of this process, which has just trained and so says nothing of the model."""
     return replace(one, speed=replace(one.speed, rss_bytes=None, peak_bytes=None))
-
-
-def preference(made: Sequence[tuple[Made, Draft]], *, chooses: bool) -> tuple[list[tuple[Made, Draft]], str]:
-    """The models, the preferred one first, and why."""
-    best = made[-1]
-    if len(made) == 1:
-        return [best], f"{best[0].kind} is the recipe that was asked for or that this machine can run"
-    cheap, rows = made[0], len(best[0].hits)
-    larger, smaller = best[0].kind, cheap[0].kind
-    if best[0].texts:
-        better, on = _writes_better(best[0], cheap[0])
-    else:
-        better, on = _answers_better(best[0], cheap[0])
-    pretrained = larger != "generative" or best[0].base is not None
-    if chooses and (rows >= ENOUGH_ROWS or not pretrained) and not better:
-        return [cheap, best], f"{smaller} is preferred, since the larger model is not shown to be better {on}"
-    return [best, cheap], f"{larger} is preferred {on}"
-
-
-def _answers_better(best: Made, cheap: Made) -> tuple[bool, str]:
-    """Is the larger model shown to give more right answers? And the figures, in words."""
-    pairs = list(zip(best.hits, cheap.hits, strict=True))
-    only_best, only_cheap = pairs.count((True, False)), pairs.count((False, True))
-    p = mcnemar(only_best, only_cheap)
-    on = f"on {len(pairs):,} validation rows: {best.kind} {best.exact:.1%} exact, {cheap.kind} {cheap.exact:.1%}, paired test p = {p:.2g}"
-    return only_best > only_cheap and p <= CHANCE, on
-
-
-def _writes_better(best: Made, cheap: Made) -> tuple[bool, str]:
-    """Are the larger model's texts shown to be more like the right ones? And the figures, in words."""
-    from microlith.evaluation.compare import text_preference
-
-    gap, low, high = text_preference(best.texts, cheap.texts)
-    on = f"on {len(best.texts):,} validation rows: {best.kind} {best.score}, {cheap.kind} {cheap.score}, difference {gap:+.3f} ({low:+.3f} to {high:+.3f})"
-    return low > 0, on
 
 
 def card_metrics(one: Evaluation, part: str) -> dict[str, Metric]:
