@@ -52,10 +52,14 @@ class ScratchNet(nn.Module):
         words = self.words.to(self.dtype)
         state = F.embedding(ids, words)
         cos, sin = self.cos[: ids.shape[1]], self.sin[: ids.shape[1]]
-        for block in self.blocks:
-            state = block(state, cos, sin, self)
-        asked = _norm(state[rows, places], self.gain)
-        return F.linear(asked, words).float()
+        *first, last = self.blocks
+        for block in first:
+            state = block.through(state, block.seen(state, cos, sin, self), self)
+        seen = last.seen(state, cos, sin, self)  # nobody reads the rest of the last layer
+        flat = rows * ids.shape[1] + places
+        chosen = [one.flatten(0, 1).index_select(0, flat) for one in (state, seen)]
+        asked = last.through(*chosen, self, of=rows)
+        return F.linear(_norm(asked, self.gain), words).float()
 
     @property
     def blocks(self) -> list[_Block]:
@@ -102,24 +106,29 @@ class _Block(nn.Module):
         self.gain = nn.Parameter(torch.ones(width))
         self.inner_gain = nn.Parameter(torch.ones(width))
 
-    def forward(self, state: Tensor, cos: Tensor, sin: Tensor, net: ScratchNet) -> Tensor:
+    def seen(self, state: Tensor, cos: Tensor, sin: Tensor, net: ScratchNet) -> Tensor:
+        """(batch, tokens, width) what attention brings to each token."""
         rows, tokens, width = state.shape
         mixed = F.linear(_norm(state, self.gain), self.query_key_value.to(net.dtype)).float()
         query, key, value = mixed.view(rows, tokens, 3, net.heads, net.head_width).unbind(2)
         query, key = (_turned(one, cos, sin).transpose(1, 2) for one in (query, key))
         seen = F.scaled_dot_product_attention(query, key, value.transpose(1, 2), is_causal=True)
-        heads = seen.transpose(1, 2).reshape(rows, tokens, width).to(net.dtype)
-        state = state + _dropped(F.linear(heads, self.out.to(net.dtype)), net)
+        return seen.transpose(1, 2).reshape(rows, tokens, width).to(net.dtype)
+
+    def through(self, state: Tensor, seen: Tensor, net: ScratchNet, of: Tensor | None = None) -> Tensor:
+        """The stream after this layer; `of` is the row of each token where `state` holds some tokens only."""
+        state = state + _dropped(F.linear(seen, self.out.to(net.dtype)), net, of)
         gated = _gated(F.linear(_norm(state, self.inner_gain), self.gate_up.to(net.dtype)))
-        return state + _dropped(F.linear(gated, self.down.to(net.dtype)), net)
+        return state + _dropped(F.linear(gated, self.down.to(net.dtype)), net, of)
 
 
-def _dropped(values: Tensor, net: ScratchNet) -> Tensor:
+def _dropped(values: Tensor, net: ScratchNet, of: Tensor | None = None) -> Tensor:
     """Dropout of whole dimensions of a row (Gal and Ghahramani 2016): a chance for each token would cost a tenth of a step."""
     if not (net.training and net.dropout):
         return values
-    kept = torch.rand(values.shape[0], 1, values.shape[2]) >= net.dropout
-    return values * (kept / (1 - net.dropout)).to(values.dtype)
+    rows = values.shape[0] if of is None else int(of.max()) + 1
+    kept = ((torch.rand(rows, values.shape[-1]) >= net.dropout) / (1 - net.dropout)).to(values.dtype)
+    return values * (kept[:, None] if of is None else kept[of])
 
 
 def _norm(values: Tensor, gain: Tensor) -> Tensor:

@@ -16,17 +16,17 @@ SIZES: dict[str, dict[str, Any]] = {
         "heads": 3,
         "inner": 512,
         "vocabulary": 2048,
-        "passes": 20.0,
+        "passes": 12.0,
         "most_tokens": 1_000_000,
     },
-    "standard": {"layers": 6, "width": 256, "heads": 4, "inner": 704, "vocabulary": 4096, "passes": 40.0},
+    "standard": {"layers": 6, "width": 256, "heads": 4, "inner": 704, "vocabulary": 4096, "passes": 20.0},
     "thorough": {
         "layers": 8,
         "width": 384,
         "heads": 6,
         "inner": 1024,
         "vocabulary": 6144,
-        "passes": 60.0,
+        "passes": 30.0,
         "most_tokens": 10_000_000,
     },
 }
@@ -50,7 +50,7 @@ class ScratchSettings:
     """Tokens at most, control tokens included."""
     longest_token: int = 16
     """A token has fewer bytes than this, 3-64, so that rare words are spelled by parts that others share."""
-    passes: float = 40.0
+    passes: float = 20.0
     """Times every row is seen, in one of its variations."""
     least_rows: int = 20_000
     """Rows seen at least, so that small tasks are passed over more often."""
