@@ -57,8 +57,8 @@ class ScratchNet(nn.Module):
             state = block.through(state, block.seen(state, cos, sin, self), self)
         seen = last.seen(state, cos, sin, self)  # nobody reads the rest of the last layer
         flat = rows * ids.shape[1] + places
-        chosen = [one.flatten(0, 1).index_select(0, flat) for one in (state, seen)]
-        asked = last.through(*chosen, self, of=rows)
+        state, seen = (one.flatten(0, 1).index_select(0, flat) for one in (state, seen))
+        asked = last.through(state, seen, self, of=rows)
         return F.linear(_norm(asked, self.gain), words).float()
 
     @property

@@ -157,9 +157,10 @@ def _recipe(wanted: str, task: Task) -> str:
         raise MissingExtra("training needs scipy", mend='pip install "microlith[train]"')
     recipe = wanted if wanted != "auto" else _cheapest(task)
     beyond = task.plan.beyond_encoder()
-    if recipe == "linear" and beyond:
+    if recipe in ("linear", "encoder") and beyond:
         raise UsageError(
-            f"a linear model cannot write {', '.join(beyond[:3])}", mend="choose --recipe nearest or scratch"
+            f"the recipe {recipe} cannot write {', '.join(beyond[:3])}: text or a number that is not in the request",
+            mend="choose --recipe nearest, scratch, full, lora or qlora",
         )
     missing = [name for name in NEEDED.get(recipe, ()) if find_spec(name) is None]
     if missing and wanted == "auto" and recipe == "encoder":

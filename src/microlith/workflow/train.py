@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from microlith.data.rows import renderer
 from microlith.errors import DataError, MicrolithError
@@ -22,7 +22,7 @@ from microlith.task.taskfile import Task
 from microlith.workflow.evaluate import compared, score, spread_over
 from microlith.workflow.generative import make_generative, make_nearest
 from microlith.workflow.models import Opened, load_folder, rules_model, size_of
-from microlith.workflow.order import Order, Resolved, resolve_order
+from microlith.workflow.order import FINE_TUNING, Order, Resolved, resolve_order
 from microlith.workflow.preference import preference
 from microlith.workflow.specialists import Made, make_encoder, make_linear
 
@@ -199,6 +199,7 @@ class _Pipeline:
     def work(self) -> Generator[Event, None, Trained]:
         from microlith.registry import draft
 
+        self._require_base()
         self.run.write_config(self._config())
         dataset = yield from self._logged(self._dataset())
         with ExitStack() as drafts:
@@ -219,6 +220,13 @@ class _Pipeline:
             why=why,
             reused=False,
         )
+
+    def _require_base(self) -> None:
+        """Find the base before anything is done that takes time."""
+        if self.resolved.recipe in FINE_TUNING and self.resolved.settings is not None:
+            from microlith.training.causal_base import open_base
+
+            open_base(cast(Any, self.resolved.settings))
 
     def _config(self) -> dict[str, Any]:
         resolved = self.resolved
