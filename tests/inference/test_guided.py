@@ -131,7 +131,7 @@ def test_what_can_be_spelled_can_be_said(part: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ['say "no"', "a\\b", "one.\nTwo\ttwo", "漢字🙂 Straße", "", 'ends in "', "\\", "\\\\n"]
+    "text", ['say "no"', "a\\b", "one.\nTwo\tthree", "漢字🙂 Straße", "", 'ends in "', "\\", "\\\\n"]
 )
 def test_any_text_can_be_said(text: str) -> None:
     speller = speller_of(of(a={"type": "string", "maxLength": 40}))

@@ -203,3 +203,18 @@ def test_what_is_no_whole_number_does_not_fit(digits: str) -> None:
 @pytest.mark.parametrize("digits", ["", "-", "1.", ".5", "1..5", "1.2.3", "00.5", "1.2345678"])
 def test_what_is_no_number_does_not_fit(digits: str) -> None:
     assert not number_fits(digits, number_of(-math.inf, math.inf, integer=False), whole=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [
+        ("the same the same", False),
+        ("Two weeks, two", True),
+        ("very Very", False),
+        ("20 20", True),
+        ("wait........", False),
+        ("wait...", True),
+    ],
+)
+def test_a_text_does_not_go_round_in_circles(text: str, fits: bool) -> None:
+    assert text_fits(text.encode(), Write(place=PLACE, least=0, most=100)) is fits

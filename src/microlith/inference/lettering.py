@@ -27,6 +27,8 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 """Control signs; line ends and tabs may stand in a text."""
 _RUN = re.compile(r"([^\w])\1{7}")
 """The same sign eight times: a small model that is at a loss goes on like that to the end."""
+_LOOP = re.compile(r"\b([^\W\d_]{2,}(?:[^\w]+[^\W\d_]{2,}){0,2})[^\w]+\1\b", re.IGNORECASE)
+"""One to three words, said twice in a row."""
 _LONGEST = 4
 """Bytes of one character."""
 MOST_DIGITS, MOST_PLACES = 16, 6
@@ -104,13 +106,16 @@ def is_text(written: bytes) -> bool:
 
 
 def text_fits(written: bytes, ask: Write) -> bool:
-    """May a text stand that begins so? Whole characters, at most `ask.most`, no control sign, no run of one sign, no forbidden phrase."""
+    """May a text stand that begins so?
+
+    Whole characters, at most `ask.most`, no control sign, no run of one sign, no words twice in a row, no forbidden phrase.
+    """
     if not is_text(written):
         return False
     text = unescaped(written)
     if len(text) + (is_broken(written) or is_escaped(written)) > ask.most or _CONTROL.search(text):
         return False
-    if _RUN.search(text):
+    if _RUN.search(text) or _LOOP.search(text):
         return False
     lowered = text.casefold()
     return not any(phrase in lowered for phrase in ask.forbidden)
