@@ -66,7 +66,7 @@ def test_train_as_json_gives_card_and_evaluations(here: Path, capsys: pytest.Cap
         (
             ["train", "people", "--recipe", "lira"],
             2,
-            "choose one of auto, encoder, linear, scratch, full, lora, qlora",
+            "choose one of auto, encoder, linear, nearest, scratch, full, lora, qlora",
         ),
         (["export", "people", "-o", "out", "--type", "q8_0"], 2, "is no language model but linear"),
         (["export", "people", "-o", "people"], 2, "holds something already"),

@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("xllamacpp")
 
 from microlith.cli.boundary import run as command
-from microlith.errors import ArtifactError, ParityError, StorageError, TrainingError, UsageError
+from microlith.errors import ArtifactError, ParityError, StorageError, UsageError
 from microlith.events import Event, StageDone, Step, Warned
 from microlith.inference.generative import GenerativeModel
 from microlith.registry import list_artifacts
@@ -398,7 +398,7 @@ def test_a_file_that_answers_otherwise_is_not_registered(
 
 
 def test_an_encoder_cannot_write(shop: Path, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="reasons"):
+    with pytest.raises(UsageError, match="reasons"):
         run(train(task_of(shop, "texts"), Order(recipe="encoder"), root=tmp_path))
 
 

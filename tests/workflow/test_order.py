@@ -169,11 +169,6 @@ def test_settings_of_task_toml_belong_to_the_recipe_they_were_written_for(task_f
     assert (other.settings.passes != 9.0, other.data) == (True, {"refill": 2})
 
 
-def test_a_baseline_has_no_settings(task_folder: Path) -> None:
-    with pytest.raises(UsageError, match="nearest has no setting 'layers'"):
-        resolve_order(load_task(task_folder), Order(recipe="nearest", overrides={"layers": "2"}))
-
-
 def test_linear_is_refused_where_answers_hold_text() -> None:
     with pytest.raises(UsageError, match="cannot write"):
         resolve_order(load_task("task-plan"), Order(recipe="linear"))

@@ -18,7 +18,9 @@ from tokenizers import Tokenizer
 from microlith.errors import ArtifactError
 
 MARKER = "\n"
-"""Stands before a piece where the tokenizer would add a blank to the start of a text; its tokens are dropped again."""
+MARKERS = (MARKER, "|", "~")
+"""One of these stands before a piece where the tokenizer would add a blank to the start of a text; its tokens are dropped
+again. The first that does not grow together with the piece is taken."""
 _KEPT = 200
 """Characters of a piece whose tokens are remembered; requests are longer and seldom come twice."""
 
@@ -73,7 +75,7 @@ class Pieces:
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
         self.tokenizer.encode_special_tokens = True
-        self._marker = len(self._encode(MARKER)) if self._prefixed() else 0
+        self._markers = [(sign, self._encode(sign)) for sign in MARKERS] if self._prefixed() else []
         self.vocabulary = spelled(self.tokenizer)
         self._cached = lru_cache(maxsize=65536)(self._ids)
 
@@ -88,7 +90,17 @@ class Pieces:
         return b"".join(self.vocabulary[one] for one in ids).decode("utf-8", "replace")
 
     def _ids(self, text: str) -> tuple[int, ...]:
-        return tuple(self._encode(MARKER + text)[self._marker :] if self._marker else self._encode(text))
+        if not self._markers:
+            return tuple(self._encode(text))
+        wanted = text.replace("▁", " ")
+        for sign, marked in self._markers:
+            ids = self._after(sign, marked, text)
+            if self.spell(ids) == wanted:
+                return ids
+        return self._after(*self._markers[0], text)
+
+    def _after(self, sign: str, marked: Sequence[int], text: str) -> tuple[int, ...]:
+        return tuple(self._encode(sign + text)[len(marked) :])
 
     def _encode(self, text: str) -> list[int]:
         readable = text.encode("utf-8", "replace").decode("utf-8")
