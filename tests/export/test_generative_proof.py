@@ -25,10 +25,13 @@ from microlith.export.generative_proof import (
     GenerativeProof,
     _decisions,
     _Tally,
+    _tied,
     prove,
 )
 from microlith.export.gguf_write import FileType, write_gguf
+from microlith.inference.decode import Decided, Decoded
 from microlith.inference.llama_cpp import LlamaFile
+from microlith.inference.notes import Guided
 from microlith.task.compile import compile_plan
 from microlith.training.torch_file import TorchFile
 from tests.export.trained_small import PLAN, ROWS, SPEC, trained
@@ -58,7 +61,7 @@ def spoilt(tmp_path: Path) -> Path:
 
 def facts(**changes: Any) -> GenerativeProof:
     plain: dict[str, Any] = {
-        "rows_total": 100, "changed": 0, "texts_changed": 0, "tokens_total": 1000, "tokens_changed": 0, "tokenized_otherwise": 0,
+        "rows_total": 100, "changed": 0, "tied": 0, "texts_changed": 0, "tokens_total": 1000, "tokens_changed": 0, "tokenized_otherwise": 0,
         "largest_gap": 0.0, "spread": 1.0, "confidence_shift": 0.0, "exact_trained": 90, "exact_exported": 90,
         "allowance": Allowance(answers=0.02, tokens=0.01), "notes": (), "rows": (),
     }  # fmt: skip
@@ -87,7 +90,7 @@ def test_other_weights_are_refused_by_the_rows_that_change(spoilt: Path) -> None
     save_file(changed, spoilt / "model.safetensors", metadata={"format": "pt"})
     found = proof_of(spoilt)
     assert not found.passed
-    assert found.changed > 1
+    assert found.changed + found.tied > 1
     assert found.tokens_changed > 1
     with pytest.raises(ParityError, match="answers changed") as caught:
         refuse_unless_proven(found)
@@ -129,6 +132,7 @@ def test_a_row_that_neither_can_read_changes_nothing() -> None:
         ({"tokens_changed": 11}, False),
         ({"tokens_changed": 1, "tokens_total": 5}, True),
         ({"tokenized_otherwise": 1}, False),
+        ({"tied": 50}, True),  # which of two equals is the greater is rounding
         ({"texts_changed": 50}, True),  # words are judged token by token
         ({"exact_exported": 0}, True),
     ],
@@ -180,3 +184,11 @@ def test_a_token_that_is_as_probable_is_no_other(scores: list[float], changed: i
     file: Any = _Scores([scores, [5.0, 1.0, 1.0]])
     assert tally.compare(([1, 2, 3], 2), trained, file) == changed
     assert (tally.tokens, tally.changed) == (2, changed)
+
+
+@pytest.mark.parametrize(("margins", "tied"), [([], False), ([3.0, 0.019], True), ([3.0, 0.02], False)])
+def test_a_decision_without_a_lead_is_tied(margins: list[float], tied: bool) -> None:
+    decisions = [
+        Decided(group=(), step=0, key="a", value=1, log_probability=-0.7, margin=margin) for margin in margins
+    ]
+    assert _tied(Guided(output={}, decoded=Decoded(reading={}, decisions=decisions))) is tied

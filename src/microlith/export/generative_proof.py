@@ -77,7 +77,9 @@ class GenerativeProof:
 
     rows_total: int
     changed: int
-    """Answers with another decision; texts are left out."""
+    """Answers with another decision that the trained model took with a lead of `TIED` or more; texts are left out."""
+    tied: int
+    """Answers with another decision where the trained model's lead over the next option was below `TIED`."""
     texts_changed: int
     """Answers with other words but the same decisions."""
     tokens_total: int
@@ -111,10 +113,11 @@ class GenerativeProof:
     @property
     def summary(self) -> str:
         """The proof in a line."""
+        tied = f", {self.tied} more between equally probable options" if self.tied else ""
         texts = f", {self.texts_changed} other words" if self.texts_changed else ""
         other = f", {self.tokenized_otherwise} requests have other tokens" if self.tokenized_otherwise else ""
         return (
-            f"{self.changed} of {self.rows_total} answers changed (allowed {self.allowance.answers:.1%}){texts}; "
+            f"{self.changed} of {self.rows_total} answers changed (allowed {self.allowance.answers:.1%}){tied}{texts}; "
             f"{self.tokens_changed} of {self.tokens_total:,} tokens (allowed {self.allowance.tokens:.1%}){other}; "
             f"exact {self.exact_trained} -> {self.exact_exported}; scores differ by at most {self.largest_gap:.3g} "
             f"(spread {self.spread:.3g})"
@@ -162,23 +165,29 @@ def prove(
         [_decisions(asked.plan, one.output) for one in before],
         [_decisions(asked.plan, one.output) for one in after],
     )
-    changed = [place for place, (one, other) in enumerate(zip(*kept, strict=True)) if one != other]
+    differing = [place for place, (one, two) in enumerate(zip(*kept, strict=True)) if one != two]
+    changed = [place for place in differing if not _tied(before[place])]
     worded = [
         place for place, (one, other) in enumerate(zip(before, after, strict=True))
-        if place not in changed and one.output != other.output
+        if place not in differing and one.output != other.output
     ]  # fmt: skip
     astray = _tokenized_otherwise(asked.tokenizer, file, examples)
-    rows = [_changed(examples[place], before[place], after[place]) for place in (*changed, *worded)]
+    rows = [_changed(examples[place], before[place], after[place]) for place in (*differing, *worded)]
     rows += [
         ChangedRow(source=examples[place].source, what=f"{count} tokens of its answer are other ones")
-        for place, count in other.items() if count and place not in (*changed, *worded)
+        for place, count in other.items() if count and place not in (*differing, *worded)
     ]  # fmt: skip
     return GenerativeProof(
-        rows_total=len(examples), changed=len(changed), texts_changed=len(worded), tokens_total=tally.tokens,
+        rows_total=len(examples), changed=len(changed), tied=len(differing) - len(changed), texts_changed=len(worded), tokens_total=tally.tokens,
         tokens_changed=tally.changed, tokenized_otherwise=len(astray), largest_gap=tally.gap, spread=tally.spread,
         confidence_shift=_shift(before, after), exact_trained=_exact(examples, before), exact_exported=_exact(examples, after),
         allowance=allowance, notes=tuple(notes), rows=(*astray, *rows),
     )  # fmt: skip
+
+
+def _tied(one: Guided) -> bool:
+    """Did the trained model take a decision between two equally probable options?"""
+    return min((item.margin for item in one.decoded.decisions), default=TIED) < TIED
 
 
 def _pieces(path: Path) -> Pieces:
