@@ -125,6 +125,11 @@ class StorageError(MicrolithError):
     """The disk refused: full, read-only or not ours."""
 
 
+def first_line(error: BaseException) -> str:
+    """What a foreign error says first, at most 200 characters; its class where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
 OUTCOMES: dict[type[MicrolithError], tuple[int, int]] = {
     MicrolithError: (500, 1),
     GateFailed: (422, 1),

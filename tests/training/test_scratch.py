@@ -233,7 +233,7 @@ def test_a_full_disk_at_a_checkpoint_keeps_the_one_before(
     while not (isinstance(event := next(begun), Step) and event.step == 3):
         pass
     before = (tmp_path / CHECKPOINT).read_bytes()
-    monkeypatch.setattr("microlith.training.scratch.os.replace", _full)
+    monkeypatch.setattr("microlith.training.checkpoint.os.replace", _full)
     with pytest.raises(StorageError, match="No space left"):
         list(begun)
     assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT]

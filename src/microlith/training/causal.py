@@ -25,9 +25,8 @@ from microlith.events import Event, Progress
 from microlith.inference.cores import usable_cores
 from microlith.training.causal_base import CausalBase
 from microlith.training.causal_prepare import is_first, prepare_causal
-from microlith.training.causal_rows import split_by_length
 from microlith.training.causal_settings import CausalSettings
-from microlith.training.token_rows import TokenRow
+from microlith.training.token_rows import TokenRow, split_by_length
 
 __all__ = ["TrainedCausal", "split_by_length", "train_causal"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -11,11 +10,12 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from microlith.errors import MissingBase, MissingExtra, TrainingError
+from microlith.errors import MissingBase, MissingExtra, TrainingError, first_line
 from microlith.inference.prompt import Prompt
 from microlith.training.causal_presets import PRESETS, CausalPreset, preset_of
 from microlith.training.causal_prompt import CHATML, CHATML_TOKENS, Chat, cut_prompt
 from microlith.training.causal_settings import CausalSettings
+from microlith.training.quiet import quiet_transformers
 
 UNKNOWN_LICENCE = "unknown: see its model card"
 EXTRA = 'pip install "microlith[train,finetune]"'
@@ -115,7 +115,7 @@ def _from_hub(name: str, preset: CausalPreset | None) -> Path:
         status = getattr(getattr(error, "response", None), "status_code", None)
         if status in (401, 403):
             raise _gated(name, preset) from error
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        reason = first_line(error)
         raise MissingBase(
             f"the base {name!r} is not on this machine and the hub gave: {reason}", mend=_ways(name)
         ) from error
@@ -201,13 +201,11 @@ def _count(file: Path) -> int:
 
 
 def _shapes(file: Path) -> list[list[int]]:
-    """Shapes of all tensors of a safetensors file; it begins with the length of a JSON header, as 8 bytes."""
-    with file.open("rb") as opened:
-        (length,) = struct.unpack("<Q", opened.read(8))
-        if length > file.stat().st_size:
-            raise ValueError("the header is longer than the file")
-        header = json.loads(opened.read(length))
-    return [one["shape"] for name, one in header.items() if name != "__metadata__"]
+    """Shapes of all tensors of a safetensors file; none of them is read."""
+    from safetensors import safe_open
+
+    with safe_open(file, framework="np") as opened:
+        return [opened.get_slice(name).get_shape() for name in opened.keys()]  # noqa: SIM118 - no mapping
 
 
 def _chat(folder: Path, preset: CausalPreset | None) -> Chat:
@@ -233,15 +231,14 @@ def _chat(folder: Path, preset: CausalPreset | None) -> Chat:
 
 def _tokenizer(folder: Path) -> Any:
     from transformers import AutoTokenizer
-    from transformers.utils import logging
 
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    quiet_transformers()
     if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
         raise MissingBase("the base folder has no tokenizer.json", place=str(folder), mend=_ways("it"))
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # whatever is wrong in the files surfaces here, in many kinds
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        reason = first_line(error)
         raise MissingBase(
             f"the tokenizer cannot be read: {reason}", place=str(folder), mend=_ways("it")
         ) from error

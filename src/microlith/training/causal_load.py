@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from microlith.errors import MissingExtra, TrainingError
+from microlith.errors import MissingExtra, TrainingError, first_line
 from microlith.training.causal_base import EXTRA, CausalBase
 from microlith.training.causal_settings import ALL_LINEAR, CausalSettings
 
@@ -81,7 +81,7 @@ def _pretrained(base: CausalBase, **options: Any) -> Any:
     try:
         return AutoModelForCausalLM.from_pretrained(base.folder, local_files_only=True, **options)
     except (ValueError, OSError, KeyError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        reason = first_line(error)
         raise TrainingError(
             f"the base cannot be loaded: {reason}", place=str(base.folder),
             mend="take an architecture that this transformers version knows, without code of its own",

@@ -14,6 +14,7 @@ from typing import Any
 from microlith.errors import TrainingError
 from microlith.training.causal_presets import PRESETS
 from microlith.training.causal_settings import ALL_LINEAR, CausalSettings
+from microlith.training.processor import computes_bf16
 
 GB = 1e9
 """Bytes of a gigabyte, as memory is told."""
@@ -296,15 +297,6 @@ def machine_now(folder: Path, *, precision: str = "auto") -> Machine:
         disk_bytes=shutil.disk_usage(folder).free,
         flops_per_s=_measured_flops("cuda" if cuda else "cpu", bf16=bf16), bf16=bf16,
     )  # fmt: skip
-
-
-def computes_bf16() -> bool:
-    """Does the processor multiply bf16 matrices in hardware?"""
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return False
-    return "amx_bf16" in flags or "avx512_bf16" in flags
 
 
 def free_memory() -> int:

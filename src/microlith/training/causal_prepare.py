@@ -29,13 +29,9 @@ from microlith.training.causal_rows import (
     check_rows,
     dataset_of,
     require_answer_labels,
-    split_by_length,
 )
 from microlith.training.causal_settings import CausalSettings
-from microlith.training.token_rows import TokenRow
-
-TOLD_SOURCES = 5
-"""Rows that are named one by one where many are left out."""
+from microlith.training.token_rows import TokenRow, split_by_length, too_long
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +80,7 @@ def prepare_causal(
     )
     return Prepared(
         rows=fitting, validation=scored, left_out=len(left), settings=settings, machine=machine, needs=needs,
-        notes=(*notes, *_left_out(left, limit), *_left_out(unscored, limit), told),
+        notes=(*notes, *too_long(left, limit, setting="max_tokens"), *too_long(unscored, limit, setting="max_tokens"), told),
     )  # fmt: skip
 
 
@@ -131,18 +127,6 @@ def _workload(rows: Sequence[TokenRow], validation: Sequence[TokenRow]) -> Workl
         rows=len(rows), tokens=sum(lengths), longest=max(lengths),
         validation_tokens=sum(len(row.ids) for row in validation),
     )  # fmt: skip
-
-
-def _left_out(rows: Sequence[TokenRow], limit: int) -> list[Event]:
-    if not rows:
-        return []
-    named = ", ".join(row.source for row in rows[:TOLD_SOURCES]) + (
-        ", ..." if len(rows) > TOLD_SOURCES else ""
-    )
-    what = (
-        f"{len(rows)} rows of more than {limit} tokens are left out ({named}); raise max_tokens to keep them"
-    )
-    return [Warned(what=what, facts={"rows": len(rows), "sources": [row.source for row in rows]})]
 
 
 def _possible(

@@ -17,14 +17,6 @@ IGNORED = -100
 """Label of a token that no loss is taken on, as in torch and transformers."""
 
 
-def split_by_length(
-    rows: Sequence[TokenRow], max_length: int
-) -> tuple[tuple[TokenRow, ...], tuple[TokenRow, ...]]:
-    """(rows of at most `max_length` tokens, longer rows), both in order. No row is cut."""
-    fitting = tuple(row for row in rows if len(row.ids) <= max_length)
-    return fitting, tuple(row for row in rows if len(row.ids) > max_length)
-
-
 def check_rows(rows: Sequence[TokenRow], *, tokens: int) -> None:
     """Refuse rows that cannot be learnt.
 

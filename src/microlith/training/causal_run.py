@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from microlith.errors import MicrolithError, StorageError, TrainingError
+from microlith.errors import MicrolithError, StorageError, TrainingError, first_line
 from microlith.events import Event, Warned
 from microlith.inference.cores import usable_cores
 from microlith.training import causal_load
@@ -47,6 +47,7 @@ from microlith.training.causal_trainer import (
     warmup_steps,
 )
 from microlith.training.loss_watch import LossLevels, findings
+from microlith.training.quiet import quiet_transformers
 
 MERGED, ADAPTER = "merged", "adapter"
 """Folders inside a run's folder."""
@@ -160,16 +161,13 @@ class CausalRun:
             ended = _Ended(
                 error=None if memory else error,
                 validating=bool(memory and trainer and trainer.validating),
-                reason=_reason(error),
+                reason=first_line(error),
             )
         finally:
             heard.put(ended)
 
     def _trainer(self, heard: _Heard, stop: Flag) -> Any:
-        from transformers.utils import logging
-
-        logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        quiet_transformers()
         if self.settings.report == "tensorboard":
             os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(self.folder / "curves"))
         bf16 = self.prepared.machine.bf16
@@ -300,7 +298,7 @@ def _wrapped(error: BaseException, place: Path) -> BaseException:
     """An error of the thread as one of Microlith's where it is the disk's or the library's."""
     if isinstance(error, MicrolithError) or not isinstance(error, Exception):
         return error
-    reason = _reason(error)
+    reason = first_line(error)
     if isinstance(error, OSError):
         wrapped: MicrolithError = StorageError(
             f"the checkpoint cannot be written: {reason}", place=str(place), mend="free some disk"
@@ -313,8 +311,3 @@ def _wrapped(error: BaseException, place: Path) -> BaseException:
         wrapped = TrainingError(f"the trainer failed with {type(error).__name__}: {reason}")
     wrapped.__cause__ = error
     return wrapped
-
-
-def _reason(error: BaseException) -> str:
-    """The first line of what an error says."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

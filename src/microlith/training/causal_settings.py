@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from microlith.errors import UsageError
 from microlith.training.causal_presets import preset_of
-from microlith.training.overriding import check_bounds, converted
+from microlith.training.overriding import as_toml, check_bounds, converted
 
 RECIPES = ("full", "lora", "qlora")
 CAUSAL_SIZES: dict[str, float] = {"quick": 1.0, "standard": 3.0, "thorough": 6.0}
@@ -185,10 +184,4 @@ def check_settings(settings: CausalSettings) -> None:
 
 def print_config(settings: CausalSettings) -> str:
     """Every value as TOML text, in the order of the fields; ends with a newline."""
-    return "".join(f"{item.name} = {_toml(getattr(settings, item.name))}\n" for item in fields(settings))
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
+    return as_toml(asdict(settings))

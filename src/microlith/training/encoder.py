@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import pickle
 import random
 import time
 from collections import deque
@@ -19,7 +17,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from microlith.data.example import Example
-from microlith.errors import StorageError, TrainingError
+from microlith.errors import TrainingError
 from microlith.events import Event, Step, Validation, Warned
 from microlith.inference.cores import usable_cores
 from microlith.inference.decode import Decoder
@@ -31,6 +29,7 @@ from microlith.task.plan import Plan
 from microlith.task.reading import read, write
 from microlith.training import attention
 from microlith.training.base import Base, find_base
+from microlith.training.checkpoint import CHECKPOINT, DAMAGE, save_checkpoint
 from microlith.training.encoder_data import Row, batches, inputs, prepare, tensors
 from microlith.training.encoder_net import EncoderNet, parameter_groups
 from microlith.training.families import families_of
@@ -45,7 +44,6 @@ _PLACEHOLDER_WORDS = {
     "[cidr]": ("network", "mask", "slash"),
 }  # fmt: skip
 """A new placeholder word is the mean of these words' embeddings. All differ, since embeddings may stay frozen."""
-CHECKPOINT = "checkpoint.pt"
 SCORED_ROWS = 256
 """Validation rows, evenly spread over all of them, that a training is scored on while it goes."""
 RANGE_ROWS = 256
@@ -308,19 +306,11 @@ class _Run:
         return Validation(step=step, exact=hits / len(rows), rows=len(rows))
 
     def _save(self, step: int) -> None:
-        target = self.folder / CHECKPOINT
         state = {
             "step": step, "steps": self.steps, "net": self.trained.net.state_dict(),
             "optimizer": self.optimizer.state_dict(), "random": torch.get_rng_state(),
         }  # fmt: skip
-        try:
-            torch.save(state, target.with_suffix(".part"))
-            os.replace(target.with_suffix(".part"), target)
-        except (OSError, RuntimeError) as error:
-            target.with_suffix(".part").unlink(missing_ok=True)
-            raise StorageError(
-                f"the checkpoint cannot be written: {error}", place=str(target), mend="free some disk"
-            ) from error
+        save_checkpoint(self.folder, state)
 
     def _resume(self) -> int:
         target = self.folder / CHECKPOINT
@@ -336,8 +326,8 @@ class _Run:
             if state["step"] > self.rounds_after:
                 start_rounding(self.trained.net.encoder)
             return int(state["step"])
-        except (OSError, RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError):
-            return 0  # a damaged checkpoint costs the time since the start, nothing else
+        except DAMAGE:
+            return 0
 
 
 @torch.no_grad()

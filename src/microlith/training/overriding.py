@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any, TypeVar
@@ -50,6 +51,11 @@ def converted(name: str, value: Any, kind: type) -> Any:
         raise UsageError(
             f"{name}={value!r} is not a {kind.__name__}", mend=f"e.g. --set {name}={kind()!r}"
         ) from error
+
+
+def as_toml(values: Mapping[str, Any]) -> str:
+    """Names and values as lines of TOML, in which numbers, texts and truths are written as in JSON."""
+    return "".join(f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in values.items())
 
 
 def check_bounds(settings: Any, bounds: Mapping[str, tuple[float, float]]) -> None:

@@ -5,12 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 
+def computes_bf16() -> bool:
+    """Does the processor multiply bf16 matrices in hardware?"""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return "amx_bf16" in flags or "avx512_bf16" in flags
+
+
 def precision_of(wanted: str) -> str:
     """ "bf16" or "float32": as wanted, and for "auto" bf16 where the processor has instructions for it."""
     if wanted != "auto":
         return wanted
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return "float32"
-    return "bf16" if "amx_bf16" in flags or "avx512_bf16" in flags else "float32"
+    return "bf16" if computes_bf16() else "float32"

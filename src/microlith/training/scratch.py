@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import pickle
 import random
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -18,14 +16,15 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from microlith.data.example import Example
-from microlith.errors import DataError, StorageError, TrainingError
+from microlith.errors import DataError, TrainingError
 from microlith.events import Event, Progress, Step, Validation, Warned
 from microlith.inference.cores import usable_cores
 from microlith.inference.grounding import GroundingSpec
 from microlith.inference.prompt import Pieces, Prompt
 from microlith.inference.spelling import Speller
 from microlith.task.plan import Plan
-from microlith.training.answer_rows import token_rows
+from microlith.training.answer_rows import cannot_be_spelled, token_rows
+from microlith.training.checkpoint import CHECKPOINT, DAMAGE, save_checkpoint
 from microlith.training.families import families_of
 from microlith.training.loss_watch import LossCurve, LossLevels, Point, findings
 from microlith.training.muon import Muon
@@ -34,9 +33,8 @@ from microlith.training.scratch_files import write_scratch
 from microlith.training.scratch_net import ScratchNet
 from microlith.training.scratch_settings import ScratchSettings
 from microlith.training.scratch_tokenizer import ANSWER, END, REQUEST, train_tokenizer
-from microlith.training.token_rows import TokenRow
+from microlith.training.token_rows import TokenRow, split_by_length, too_long
 
-CHECKPOINT = "checkpoint.pt"
 SCORED_ROWS = 256
 """Validation rows, evenly spread, that the loss is measured on while training."""
 ANY_LEVEL = LossLevels(start=math.inf, target=math.inf, warn=math.inf)
@@ -94,7 +92,9 @@ def train_scratch(
     scored, _ = token_rows(
         speller, pieces, prompt, validation[:: math.ceil(len(validation) / SCORED_ROWS) or 1]
     )
-    run = ScratchRun(settings, pieces, prompt, rows, _fitting(scored, settings), run_folder)
+    run = ScratchRun(
+        settings, pieces, prompt, rows, split_by_length(scored, settings.context_tokens)[0], run_folder
+    )
     yield from run.events()
     folder = run_folder / "model"
     write_scratch(run.net, tokenizer, settings, folder)
@@ -129,28 +129,20 @@ def _texts(speller: Speller, train: Sequence[Example], seed: int) -> Iterator[st
 
 def _rows(
     speller: Speller, pieces: Pieces, prompt: Prompt, train: Sequence[Example], settings: ScratchSettings
-) -> Generator[Event, None, list[list[TokenRow]]]:
+) -> Generator[Event, None, list[Sequence[TokenRow]]]:
     """Families of rows as tokens; what cannot be learnt is counted and named."""
-    families: list[list[TokenRow]] = []
-    lost: list[str] = []
-    long: list[str] = []
+    families: list[Sequence[TokenRow]] = []
+    lost: list[Example] = []
+    long: list[TokenRow] = []
     for family in families_of(train):
         spelled, left = token_rows(speller, pieces, prompt, family)
-        fitting = _fitting(spelled, settings)
-        lost += [one.source for one in left]
-        long += [one.source for one in spelled if len(one.ids) > settings.context_tokens]
+        fitting, longer = split_by_length(spelled, settings.context_tokens)
+        lost += left
+        long += longer
         if fitting:
             families.append(fitting)
-    if lost:
-        yield Warned(
-            what=f"{len(lost)} rows are left out: their answer cannot be spelled", facts={"rows": lost}
-        )
-    if long:
-        named = ", ".join(long[:5]) + (", ..." if len(long) > 5 else "")
-        yield Warned(
-            what=f"{len(long)} rows of more than {settings.context_tokens} tokens are left out ({named}); "
-            "raise context_tokens to keep them", facts={"rows": long},
-        )  # fmt: skip
+    yield from cannot_be_spelled(lost)
+    yield from too_long(long, settings.context_tokens, setting="context_tokens")
     if not families:
         short = f"of at most {settings.context_tokens} tokens to learn from", "raise context_tokens"
         what, mend = (
@@ -158,10 +150,6 @@ def _rows(
         )
         raise TrainingError(f"there is not one row {what}", mend=mend)
     return families
-
-
-def _fitting(rows: Sequence[TokenRow], settings: ScratchSettings) -> list[TokenRow]:
-    return [one for one in rows if len(one.ids) <= settings.context_tokens]
 
 
 class ScratchRun:
@@ -308,19 +296,11 @@ class ScratchRun:
                 yield Warned(what=found.text)
 
     def _save(self, step: int) -> None:
-        target = self.folder / CHECKPOINT
         state = {
             "step": step, "steps": self.steps, "net": self.net.state_dict(), "muon": self.muon.state_dict(),
             "adam": self.adam.state_dict(), "best": self.best, "random": torch.get_rng_state(),
         }  # fmt: skip
-        try:
-            torch.save(state, target.with_suffix(".part"))
-            os.replace(target.with_suffix(".part"), target)
-        except (OSError, RuntimeError) as error:
-            target.with_suffix(".part").unlink(missing_ok=True)
-            raise StorageError(
-                f"the checkpoint cannot be written: {error}", place=str(target), mend="free some disk"
-            ) from error
+        save_checkpoint(self.folder, state)
 
     def _resume(self) -> int:
         target = self.folder / CHECKPOINT
@@ -336,8 +316,8 @@ class ScratchRun:
             self.best = state["best"]
             torch.set_rng_state(state["random"])
             return int(state["step"])
-        except (OSError, RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError):
-            return 0  # a damaged checkpoint costs the time since the start, nothing else
+        except DAMAGE:
+            return 0
 
     def _fits(self, state: Mapping[str, Any]) -> bool:
         """Is every part there, and every weight of this net's shape? Asked first, since half a checkpoint is worse than none."""

@@ -6,7 +6,6 @@ import time
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from random import Random
 from typing import TYPE_CHECKING, Any
 
 from microlith.data.example import Example
@@ -17,7 +16,7 @@ from microlith.inference.grounding import GroundingSpec, spec_of
 from microlith.task.plan import Plan
 from microlith.workflow.budget import train_within
 from microlith.workflow.calibrating import fit_confidence
-from microlith.workflow.specialists import Made, exact_hits
+from microlith.workflow.specialists import Made, exact_hits, written_first
 
 if TYPE_CHECKING:
     from microlith.data.dataset import Dataset
@@ -200,19 +199,12 @@ def _tuning_rows(
     from microlith.export.generative import pieces_of
     from microlith.inference.generative import TOKENIZER_FILE
     from microlith.inference.spelling import Speller
-    from microlith.training.answer_rows import token_rows
+    from microlith.training.answer_rows import cannot_be_spelled, token_rows
 
-    written = [row for row in dataset.train if row.made_by is None]
-    made = [row for row in dataset.train if row.made_by is not None]
-    room = max(0, TUNING_ROWS - len(written))
-    picked = [*written, *Random(0).sample(made, min(len(made), room))]
+    picked = written_first(dataset.train, TUNING_ROWS, seed=0)
     speller, pieces = Speller(task.plan, spec), pieces_of(folder / TOKENIZER_FILE)
     rows, left = token_rows(speller, pieces, prompt, picked)
-    if left:
-        sources = [one.source for one in left]
-        yield Warned(
-            what=f"{len(left)} rows are left out: their answer cannot be spelled", facts={"rows": sources}
-        )
+    yield from cannot_be_spelled(left)
     return rows, token_rows(speller, pieces, prompt, dataset.validation)[0]
 
 

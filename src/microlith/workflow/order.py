@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from microlith import __version__
 from microlith.errors import MissingExtra, UsageError
-from microlith.training.overriding import converted
+from microlith.training.overriding import as_toml, converted
 
 if TYPE_CHECKING:
     from microlith.task.taskfile import Task
@@ -132,10 +132,8 @@ def config_text(task: Task, order: Order) -> str:
     """
     resolved = resolve_order(task, order)
     values = {**(asdict(resolved.settings) if resolved.settings is not None else {}), **resolved.data}
-    lines = [
-        f"{name} = {json.dumps(value)}" for name, value in values.items() if name not in ("recipe", "seed")
-    ]
-    return "\n".join(["[recipe]", f"name = {json.dumps(resolved.recipe)}", *lines])
+    shown = {name: value for name, value in values.items() if name not in ("recipe", "seed")}
+    return "[recipe]\n" + as_toml({"name": resolved.recipe, **shown}).rstrip("\n")
 
 
 def _own_settings(task: Task, recipe: str) -> dict[str, Any]:

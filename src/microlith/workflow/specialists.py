@@ -69,7 +69,7 @@ def make_linear(task: Task, dataset: Dataset, folder: Path, *, seed: int) -> Gen
     from microlith.inference.linear import ANSWER_FEATURES, fit_linear
 
     begun = time.monotonic()
-    rows = rows_for_linear(dataset.train, seed)
+    rows = written_first(dataset.train, LINEAR_ROWS, seed=seed)
     yield StageStarted(stage="baselines", detail=f"linear on {len(rows):,} rows")
     model = fit_linear(task.plan, rows, seed)
     thoughts = [model.think(row.input) for row in dataset.validation]
@@ -83,11 +83,11 @@ def make_linear(task: Task, dataset: Dataset, folder: Path, *, seed: int) -> Gen
     return made
 
 
-def rows_for_linear(train: Sequence[Example], seed: int) -> list[Example]:
-    """The written rows, and made ones by chance up to `LINEAR_ROWS` in all."""
+def written_first(train: Sequence[Example], most: int, *, seed: int) -> list[Example]:
+    """The written rows, and made ones by chance up to `most` in all."""
     written = [row for row in train if row.made_by is None]
     made = [row for row in train if row.made_by is not None]
-    return written + Random(seed).sample(made, min(len(made), max(0, LINEAR_ROWS - len(written))))
+    return written + Random(seed).sample(made, min(len(made), max(0, most - len(written))))
 
 
 def exact_hits(rows: Sequence[Example], thoughts: Sequence[Thought]) -> tuple[bool, ...]:
