@@ -93,7 +93,7 @@ def stock_loop(settings: ScratchSettings, pieces: Pieces, rows: Sequence[TokenRo
         max_position_embeddings=settings.context_tokens, tie_word_embeddings=True,
     )  # fmt: skip
     size = max(1, settings.batch_tokens // max(1, round(statistics.mean(len(row.ids) for row in rows))))
-    seen: list[tuple[float, int]] = []
+    seen: list[int] = []
 
     def collate(batch: Sequence[TokenRow]) -> dict[str, Any]:
         width = max(len(row.ids) for row in batch)
@@ -103,7 +103,7 @@ def stock_loop(settings: ScratchSettings, pieces: Pieces, rows: Sequence[TokenRo
             for row in batch
         ]
         mask = [[1] * len(row.ids) + [0] * (width - len(row.ids)) for row in batch]
-        seen.append((0.0, sum(len(row.ids) for row in batch)))
+        seen.append(sum(len(row.ids) for row in batch))
         return {
             "input_ids": torch.tensor(padded),
             "labels": torch.tensor(labels),
@@ -129,7 +129,7 @@ def stock_loop(settings: ScratchSettings, pieces: Pieces, rows: Sequence[TokenRo
             callbacks=[Clock()],
         )
         trainer.train()
-    tokens = [count for _, count in seen[: WARM_UP + STEPS]]
+    tokens = seen[: WARM_UP + STEPS]
     return sum(tokens[WARM_UP:]) / (ends[-1] - ends[WARM_UP - 1])
 
 

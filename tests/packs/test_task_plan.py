@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 
-from microlith.data.kin import normalise
 from microlith.data.load import load_examples, load_test
 from microlith.task import load_task
 from microlith.task.packs import pack_folder
@@ -22,15 +20,6 @@ def texts(row: dict[str, Any]) -> list[str]:
     output = row["output"]
     steps = [step[name] for step in output["suggested_plan"] for name in ("title", "note")]
     return [*steps, *output["ai_metadata"]["overall_risks"], *output["ai_metadata"]["assumptions"]]
-
-
-@pytest.mark.parametrize("file", FILES)
-def test_every_answer_fits_the_schema(file: str) -> None:
-    validator = load_task(PACK).validator
-    rows = rows_of(PACK, file)
-    assert len(rows) >= 100
-    wrong = [number for number, row in enumerate(rows, 1) if not validator.is_valid(row["output"])]
-    assert wrong == []
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -62,18 +51,5 @@ def test_requests_say_what_the_pack_names() -> None:
         assert "\ntaskType: " in one.input, one.source
 
 
-def test_no_task_of_the_test_is_trained_on() -> None:
-    def titles(pattern: str) -> set[str]:
-        return {normalise(row["input"]["title"]) for row in rows_of(PACK, pattern)}
-
-    shared = len(titles("train*.jsonl") & titles("test.jsonl"))
-    assert shared == 0  # rows of the test set are not shown when this fails
-
-
 def test_the_test_rows_are_good_too() -> None:
     assert len(load_test(load_task(PACK)).checked()) == 40
-
-
-def test_no_row_stands_twice() -> None:
-    requests = [json.dumps(row["input"], sort_keys=True) for row in rows_of(PACK)]
-    assert len(set(requests)) == len(requests)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 
-from microlith.data.kin import normalise
 from microlith.data.load import load_examples, load_test
 from microlith.data.rows import renderer
 from microlith.task import load_task
@@ -23,15 +21,6 @@ FILES = sorted(path.name for path in (pack_folder(PACK) / "data").glob("train*.j
 def texts(row: dict[str, Any]) -> list[str]:
     output = row["output"]
     return [*output["reasons"], *output["recommended_actions"]]
-
-
-@pytest.mark.parametrize("file", FILES)
-def test_every_answer_fits_the_schema(file: str) -> None:
-    validator = load_task(PACK).validator
-    rows = rows_of(PACK, file)
-    assert len(rows) >= 100
-    wrong = [number for number, row in enumerate(rows, 1) if not validator.is_valid(row["output"])]
-    assert wrong == []
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -90,14 +79,6 @@ def test_no_model_sees_a_name() -> None:
         assert not any(f": {name}" in one.input for name in names), one.source
 
 
-def test_no_task_of_the_test_is_trained_on() -> None:
-    def titles(pattern: str) -> set[str]:
-        return {normalise(row["input"]["taskTitle"]) for row in rows_of(PACK, pattern)}
-
-    shared = len(titles("train*.jsonl") & titles("test.jsonl"))
-    assert shared == 0  # rows of the test set are not shown when this fails
-
-
 def test_the_test_rows_are_good_too() -> None:
     assert len(load_test(load_task(PACK)).checked()) == 50
 
@@ -105,8 +86,3 @@ def test_the_test_rows_are_good_too() -> None:
 def test_every_level_is_trained_on() -> None:
     levels = [row["output"]["risk_level"] for row in rows_of(PACK)]
     assert all(levels.count(level) > 0.1 * len(levels) for level in ("low", "medium", "high"))
-
-
-def test_no_row_stands_twice() -> None:
-    requests = [json.dumps(row["input"], sort_keys=True) for row in rows_of(PACK)]
-    assert len(set(requests)) == len(requests)
