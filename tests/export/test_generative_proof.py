@@ -182,7 +182,7 @@ def test_a_token_that_is_as_probable_is_no_other(scores: list[float], changed: i
     tally = _Tally()
     trained: Any = _Scores([[2.0, 1.99, 0.0], [5.0, 1.0, 1.0]])
     file: Any = _Scores([scores, [5.0, 1.0, 1.0]])
-    assert tally.compare(([1, 2, 3], 2), trained, file) == changed
+    assert tally.compare([1, 2, 3], 2, trained, file) == changed
     assert (tally.tokens, tally.changed) == (2, changed)
 
 

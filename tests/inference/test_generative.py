@@ -11,11 +11,8 @@ import pytest
 
 from microlith.errors import ArtifactError
 from microlith.inference.calibration import Calibrator
-from microlith.inference.generative import (
-    ANSWER_FEATURES,
-    READABLE,
-    GenerativeModel,
-)
+from microlith.inference.generative import ANSWER_FEATURES, GenerativeModel
+from microlith.inference.stored import READABLE
 from microlith.task.compile import compile_plan
 from microlith.task.validate import Validator
 from tests.inference.test_spelling import FIGURES, SCHEMAS, many, of

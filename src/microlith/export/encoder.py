@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import onnx
 
 from microlith.data.example import Example
-from microlith.errors import ParityError, Problem, StorageError
+from microlith.errors import StorageError
+from microlith.export.changes import refuse_unless_proven
 from microlith.export.graph import build_graph
 from microlith.export.parity import ParityReport, Thoughts, compare_answers, runtime_answers, trained_answers
+from microlith.inference.stored import TOKENIZER, write_plan
 from microlith.training.encoder import TrainedEncoder
 from microlith.training.rounding import unrounded
 
@@ -60,11 +61,7 @@ def export_encoder(
             f"the model cannot be written: {error}", place=str(folder), mend="free some disk"
         ) from error
     (folder / FLOAT_MODEL).unlink(missing_ok=True)
-    if not report.passed:
-        rows = [Problem(what=row.what, place=row.source) for row in report.rows[:20]]
-        raise ParityError(
-            f"the exported model answers otherwise than the trained one: {report.summary}", problems=rows
-        )
+    refuse_unless_proven(report)
     return report
 
 
@@ -92,7 +89,5 @@ def _answers(trained: TrainedEncoder, path: Path, examples: Sequence[Example], *
 
 
 def _write_side_files(trained: TrainedEncoder, folder: Path) -> None:
-    trained.tokenizer.save(str(folder / "tokenizer.json"))
-    (folder / "grounding.json").write_text(json.dumps(asdict(trained.spec), indent=2), encoding="utf-8")
-    schema = json.dumps(trained.plan.schema, indent=2, ensure_ascii=False)
-    (folder / "schema.json").write_text(schema, encoding="utf-8")
+    trained.tokenizer.save(str(folder / TOKENIZER))
+    write_plan(trained.plan, trained.spec, folder)

@@ -5,21 +5,23 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from tokenizers import Tokenizer
 
 from microlith.data.example import Example
-from microlith.errors import ParityError, Problem, StorageError
+from microlith.errors import StorageError
+from microlith.export.changes import refuse_unless_proven
 from microlith.export.generative_proof import ALLOWANCES, Asked, GenerativeProof, prove
 from microlith.export.gguf_adapter import write_adapter
 from microlith.export.gguf_write import FileType, write_gguf
 from microlith.export.modelfile import modelfile
-from microlith.inference.generative import GROUNDING_FILE, MODEL_FILE, PROMPT_FILE, TOKENIZER_FILE
+from microlith.inference.generative import MODEL_FILE, PROMPT_FILE
 from microlith.inference.grounding import GroundingSpec
 from microlith.inference.llama_cpp import LlamaFile
-from microlith.inference.prompt import Pieces, Prompt
+from microlith.inference.prompt import Prompt
+from microlith.inference.stored import TOKENIZER, write_plan
 from microlith.task.plan import Plan
 from microlith.training.torch_file import TorchFile
 
@@ -81,7 +83,7 @@ def export_generative(
         _write_side_files(trained, plan, spec, folder)
         if trained.adapter is not None and trained.base is not None:
             write_adapter(trained.adapter, trained.base, folder / ADAPTER_FILE, name=name)
-        asked = Asked(plan=plan, spec=spec, prompt=trained.prompt, tokenizer=trained.folder / TOKENIZER_FILE)
+        asked = Asked(plan=plan, spec=spec, prompt=trained.prompt, tokenizer=trained.folder / TOKENIZER)
         proof = prove(
             asked, examples, TorchFile(trained.folder, n_ctx=trained.context_tokens),
             LlamaFile.open(folder / MODEL_FILE, n_ctx=trained.context_tokens), ALLOWANCES[file_type], notes=facts.notes,
@@ -96,27 +98,11 @@ def export_generative(
     return proof
 
 
-def refuse_unless_proven(proof: GenerativeProof) -> None:
-    """Stop where a file answers otherwise than it may.
-
-    Raises:
-        ParityError: naming the rows.
-    """
-    if not proof.passed:
-        rows = [Problem(what=row.what, place=row.source) for row in proof.rows[:20]]
-        raise ParityError(
-            f"the exported model answers otherwise than the trained one: {proof.summary}", problems=rows
-        )
-
-
 def _write_side_files(trained: Trained, plan: Plan, spec: GroundingSpec, folder: Path) -> None:
-    shutil.copyfile(trained.folder / TOKENIZER_FILE, folder / TOKENIZER_FILE)
+    shutil.copyfile(trained.folder / TOKENIZER, folder / TOKENIZER)
     prompt = {"prompt": trained.prompt.to_json(), "context_tokens": trained.context_tokens}
     (folder / PROMPT_FILE).write_text(json.dumps(prompt, indent=2, ensure_ascii=False), encoding="utf-8")
-    (folder / GROUNDING_FILE).write_text(json.dumps(asdict(spec), indent=2), encoding="utf-8")
-    (folder / "schema.json").write_text(
-        json.dumps(plan.schema, indent=2, ensure_ascii=False), encoding="utf-8"
-    )
+    write_plan(plan, spec, folder)
     begin = begin_text_of(trained.folder)
     text = modelfile(trained.prompt, num_ctx=trained.context_tokens, begin_text=begin)
     (folder / MODELFILE).write_text(text, encoding="utf-8", newline="\n")
@@ -124,12 +110,7 @@ def _write_side_files(trained: Trained, plan: Plan, spec: GroundingSpec, folder:
 
 def begin_text_of(folder: Path) -> str:
     """The token that a tokenizer sets before every text by itself; empty for none."""
-    tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
+    tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
     plain = len(tokenizer.encode("a", add_special_tokens=False).ids)
     framed = tokenizer.encode("a", add_special_tokens=True)
     return framed.tokens[0] if len(framed.ids) > plain else ""
-
-
-def pieces_of(path: Path) -> Pieces:
-    """The pieces of the tokenizer in a file."""
-    return Pieces(tokenizer=Tokenizer.from_file(str(path)))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from math import exp
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +17,8 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from microlith.data.example import Example
+from microlith.export.changes import ChangedRow, confidence_shift
+from microlith.inference.decode import Decided
 from microlith.inference.grounding import GroundingSpec
 from microlith.inference.guided import Guide
 from microlith.inference.llama_cpp import LlamaFile
@@ -25,6 +26,7 @@ from microlith.inference.notes import Guided
 from microlith.inference.prompt import Pieces, Prompt
 from microlith.inference.spelling import Speller
 from microlith.task.plan import Json, Plan
+from microlith.training.answer_rows import spelled_ids
 
 Logits = npt.NDArray[np.float32]
 TIED = 0.02
@@ -61,14 +63,6 @@ ALLOWANCES = {
     "q4_0": Allowance(answers=0.08, tokens=0.10),
 }  # fmt: skip
 """By number format. What is refused at one format passes at a larger one."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChangedRow:
-    """A row that the file answers otherwise, or whose request has other tokens."""
-
-    source: str
-    what: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,15 +146,15 @@ def prove(
         allowance: What may differ.
         notes: What the writer of the file knows to differ.
     """
-    pieces, speller = _pieces(asked.tokenizer), Speller(asked.plan, asked.spec)
+    pieces, speller = Pieces.of_file(asked.tokenizer), Speller(asked.plan, asked.spec)
     before = _answers(speller, pieces, asked.prompt, trained, examples)
     after = _answers(speller, pieces, asked.prompt, file, examples)
     tally = _Tally()
     other: dict[int, int] = {}
     for place, (example, one) in enumerate(zip(examples, before, strict=True)):
         if one.output is not None:
-            spelled = _tokens(speller, pieces, asked.prompt, example.input, one.output)
-            other[place] = tally.compare(spelled, trained, file)
+            begun, said = spelled_ids(speller, pieces, asked.prompt, example.input, one.output)
+            other[place] = tally.compare([*begun, *said], len(begun), trained, file)
     kept = (
         [_decisions(asked.plan, one.output) for one in before],
         [_decisions(asked.plan, one.output) for one in after],
@@ -172,6 +166,7 @@ def prove(
         if place not in differing and one.output != other.output
     ]  # fmt: skip
     astray = _tokenized_otherwise(asked.tokenizer, file, examples)
+    shift = confidence_shift(_taken(before), _taken(after))
     rows = [_changed(examples[place], before[place], after[place]) for place in (*differing, *worded)]
     rows += [
         ChangedRow(source=examples[place].source, what=f"{count} tokens of its answer are other ones")
@@ -180,7 +175,7 @@ def prove(
     return GenerativeProof(
         rows_total=len(examples), changed=len(changed), tied=len(differing) - len(changed), texts_changed=len(worded), tokens_total=tally.tokens,
         tokens_changed=tally.changed, tokenized_otherwise=len(astray), largest_gap=tally.gap, spread=tally.spread,
-        confidence_shift=_shift(before, after), exact_trained=_exact(examples, before), exact_exported=_exact(examples, after),
+        confidence_shift=shift, exact_trained=_exact(examples, before), exact_exported=_exact(examples, after),
         allowance=allowance, notes=tuple(notes), rows=(*astray, *rows),
     )  # fmt: skip
 
@@ -190,24 +185,11 @@ def _tied(one: Guided) -> bool:
     return min((item.margin for item in one.decoded.decisions), default=TIED) < TIED
 
 
-def _pieces(path: Path) -> Pieces:
-    return Pieces(tokenizer=Tokenizer.from_file(str(path)))
-
-
 def _answers(
     speller: Speller, pieces: Pieces, prompt: Prompt, model: Any, examples: Sequence[Example]
 ) -> list[Guided]:
     guide = Guide(speller, pieces, prompt, model)
     return [guide.answer(one.input, speller.ground(one.input)) for one in examples]
-
-
-def _tokens(
-    speller: Speller, pieces: Pieces, prompt: Prompt, request: str, output: Json
-) -> tuple[list[int], int]:
-    """Tokens of prompt and answer, and where the answer begins."""
-    begun = prompt.ids(pieces.ids(request))
-    said = [token for piece in speller.spell(request, output) for token in pieces.ids(piece)]
-    return [*begun, *said], len(begun)
 
 
 class _Tally:
@@ -217,9 +199,8 @@ class _Tally:
         self.tokens = self.changed = 0
         self.gap = self.spread = 0.0
 
-    def compare(self, spelled: tuple[list[int], int], trained: Readable, file: LlamaFile) -> int:
-        """Count one answer; returns how many of its tokens are other ones."""
-        ids, begin = spelled
+    def compare(self, ids: Sequence[int], begin: int, trained: Readable, file: LlamaFile) -> int:
+        """Count one answer, which follows the first `begin` of the tokens; returns how many of its tokens are other ones."""
         wanted = range(begin - 1, len(ids))
         found = []
         for model in (trained, file):
@@ -274,19 +255,8 @@ def _changed(example: Example, before: Guided, after: Guided) -> ChangedRow:
     )
 
 
-def _shift(before: Sequence[Guided], after: Sequence[Guided]) -> float:
-    """Mean absolute change of the probability of decisions that both took."""
-    moved = []
-    for one, other in zip(before, after, strict=True):
-        known = {
-            (item.group, item.step, item.key, repr(item.value)): item.log_probability
-            for item in one.decoded.decisions
-        }
-        for item in other.decoded.decisions:
-            same = known.get((item.group, item.step, item.key, repr(item.value)))
-            if same is not None:
-                moved.append(abs(exp(same) - exp(item.log_probability)))
-    return sum(moved) / len(moved) if moved else 0.0
+def _taken(answers: Sequence[Guided]) -> list[tuple[Decided, ...]]:
+    return [tuple(one.decoded.decisions) for one in answers]
 
 
 def _exact(examples: Sequence[Example], answers: Sequence[Guided]) -> int:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from math import comb, exp
+from math import comb
 from pathlib import Path
 from typing import Any
 
 from microlith.data.example import Example
+from microlith.export.changes import ChangedRow, confidence_shift
 from microlith.inference.decode import Decided, Decoder
 from microlith.inference.encoder import EncoderModel
 from microlith.task.plan import Json
@@ -19,14 +20,6 @@ CHANCE = 0.05
 """One-sided level below which a loss of exactness is not put down to chance."""
 Thoughts = list[tuple[Json, tuple[Decided, ...]]]
 """Answer (None for none) and decisions, one a request."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChangedRow:
-    """A row that the exported model answers otherwise."""
-
-    source: str
-    what: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +123,7 @@ def compare_answers(
     )
     return ParityReport(
         rows_total=len(examples), float_changed=len(off), changed=len(changed),
-        allowance=allowance, confidence_shift=_shift(trained, int8), confidence_bound=confidence_bound,
+        allowance=allowance, confidence_shift=confidence_shift(_decisions(trained), _decisions(int8)), confidence_bound=confidence_bound,
         exact_trained=sum(before), exact_exported=sum(after), exact_unrounded=sum(free),
         unrounded_changed=len(_differing(unrounded, int8)), loss_p_value=_loss_p_value(lost, won), rows=rows,
     )  # fmt: skip
@@ -146,16 +139,8 @@ def _right(examples: Sequence[Example], thoughts: Thoughts) -> list[bool]:
     return [one[0] == example.output for one, example in zip(thoughts, examples, strict=True)]
 
 
-def _shift(reference: Thoughts, other: Thoughts) -> float:
-    """Mean absolute change of the probability of decisions that both took."""
-    moved: list[float] = []
-    for (_, before), (_, after) in zip(reference, other, strict=True):
-        known = {(one.group, one.step, one.key, repr(one.value)): one.log_probability for one in before}
-        for one in after:
-            same = known.get((one.group, one.step, one.key, repr(one.value)))
-            if same is not None:
-                moved.append(abs(exp(same) - exp(one.log_probability)))
-    return sum(moved) / len(moved) if moved else 0.0
+def _decisions(thoughts: Thoughts) -> list[tuple[Decided, ...]]:
+    return [decided for _, decided in thoughts]
 
 
 def _loss_p_value(lost: int, won: int) -> float:

@@ -3,35 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Protocol
+from dataclasses import dataclass, replace
 
-from microlith.inference.calibration import Calibrator
+from microlith.inference.calibration import Calibrator, log_odds_of
 from microlith.inference.decode import Decided, Decoded
+from microlith.inference.decode_step import FLOOR
 from microlith.inference.fields import AnswerCheck, decision_facts
 from microlith.inference.grounding import Grounding
 from microlith.inference.protocol import Prediction
 from microlith.task.plan import Json, Plan
 
 
-class Thought(Protocol):
+@dataclass(frozen=True, kw_only=True)
+class Thought:
     """One answer before it is checked."""
 
-    @property
-    def output(self) -> Json:
-        """The answer; None where no valid one exists."""
+    output: Json
+    """None where no valid answer exists."""
+    decoded: Decoded
+    """The decisions that it follows from."""
+    grounding: Grounding
+    """The request that they were taken on."""
+    features: tuple[float, ...]
+    """What the confidence of the whole answer is fitted on; each backend names its own."""
+    why: str = ""
+    """Why there is no answer; empty where there is one, or nothing more is known."""
 
-    @property
-    def decoded(self) -> Decoded:
-        """The decisions that it follows from."""
 
-    @property
-    def grounding(self) -> Grounding:
-        """The request that they were taken on."""
+ANSWER_FACTS = ("log odds", "lowest", "margin", "decisions", "steps", "incomplete", "out of scope")
+"""Features that every backend knows of a whole answer: log-odds of its probability, the smallest of its decisions'
+log-probabilities, the smallest lead over a second-best option, how many decisions and steps, whether the answer asks back or
+declines."""
 
-    @property
-    def features(self) -> tuple[float, ...]:
-        """What the confidence of the whole answer is fitted on."""
+
+def answer_facts(
+    plan: Plan, decisions: Sequence[Decided], output: Json, log_probability: float
+) -> tuple[float, ...]:
+    """Values of `ANSWER_FACTS` for an answer whose probability has the logarithm `log_probability`."""
+    clarify, root = plan.clarify, plan.root
+    asks = clarify is not None and isinstance(output, dict) and output.get(clarify.tag[0]) == clarify.tag[1]
+    declined = any(
+        item.value is not None and item.value == getattr(root.slots[item.key].decision, "out_of_scope", None)
+        for item in decisions
+        if item.key in root.discriminators
+    )
+    return (
+        log_odds_of(log_probability),
+        min((item.log_probability for item in decisions), default=FLOOR),
+        min((item.margin for item in decisions), default=0.0),
+        float(len(decisions)),
+        float(max((item.step for item in decisions), default=0) + 1),
+        float(asks),
+        float(declined),
+    )
 
 
 class DecisionConfidence:
@@ -73,7 +97,8 @@ class DecisionConfidence:
     def prediction(self, request: str, thought: Thought, check: AnswerCheck) -> Prediction:
         """The checked answer with its confidences, or a refusal where there is none."""
         if thought.output is None:
-            return check.refusal("no valid answer can be made of this request")
+            why = f": {thought.why}" if thought.why else ""
+            return check.refusal(f"no valid answer can be made of this request{why}")
         decisions = self.of(thought.decoded.decisions)
         decoded = Decoded(reading=thought.decoded.reading, decisions=decisions)
         confidences, spans = decision_facts(check.plan, decoded, thought.grounding, thought.output)

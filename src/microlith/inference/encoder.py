@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import exp, log
 from pathlib import Path
 from time import perf_counter
@@ -16,45 +15,31 @@ import onnxruntime
 from tokenizers import Tokenizer
 
 from microlith.errors import ArtifactError
-from microlith.inference.calibration import Calibrator, log_odds_of
-from microlith.inference.confidence import DecisionConfidence
+from microlith.inference.calibration import Calibrator
+from microlith.inference.confidence import ANSWER_FACTS, DecisionConfidence, Thought, answer_facts
 from microlith.inference.decode import Decoded, Decoder, Logits
-from microlith.inference.decode_step import FLOOR
 from microlith.inference.fields import AnswerCheck
-from microlith.inference.grounding import FEATURES, Grounding, GroundingSpec
+from microlith.inference.grounding import FEATURES, GroundingSpec
 from microlith.inference.layout import layout_of
 from microlith.inference.protocol import Prediction
 from microlith.inference.reader import Read, collate, read_requests
-from microlith.task.compile import compile_plan
+from microlith.inference.stored import (
+    READABLE,
+    TOKENIZER,
+    loading,
+    read_calibration,
+    read_plan,
+    write_calibration,
+)
 from microlith.task.plan import Json, Plan
 from microlith.task.reading import write
 
 Result = TypeVar("Result")
 BATCH_ROWS = 8
 """Most requests in one run of the network."""
-READABLE = 20_000
-"""Characters of a request that are handed to the tokenizer; far more than the pieces that are read."""
-CALIBRATION = "calibration.json"
-ANSWER_FEATURES = (
-    "log odds", "lowest", "margin", "decisions", "steps", "incomplete", "out of scope", "log pieces", "unknown",
-    "peak", "entropy",
-)  # fmt: skip
-"""What the confidence of a whole answer is fitted on: log-odds of the product of its decisions' probabilities, the smallest
-of their log-probabilities, the smallest lead over a second-best option, how many decisions and steps, whether the answer asks back or declines, the logarithm
-of the number of pieces, the share of tokens that the encoder does not know, and the greatest logit and the entropy of the
-outermost choice."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Thought:
-    """One answer before it is checked: what `evaluation.calibrate` is fitted on."""
-
-    output: Json
-    """None where no valid answer exists."""
-    decoded: Decoded
-    grounding: Grounding
-    features: tuple[float, ...]
-    """Values of `ANSWER_FEATURES`."""
+ANSWER_FEATURES = (*ANSWER_FACTS, "log pieces", "unknown", "peak", "entropy")
+"""What the confidence of a whole answer is fitted on: the facts that every backend knows, the logarithm of the number of
+pieces, the share of tokens that the encoder does not know, and the greatest logit and the entropy of the outermost choice."""
 
 
 class EncoderModel:
@@ -92,28 +77,12 @@ class EncoderModel:
         Raises:
             ArtifactError: if a file is missing or damaged.
         """
-        try:
-            plan = compile_plan(json.loads((folder / "schema.json").read_text(encoding="utf-8")))
-            raw = json.loads((folder / "grounding.json").read_text(encoding="utf-8"))
-            spec = GroundingSpec(**{**raw, "formats": tuple(raw["formats"]), "atoms": tuple(raw["atoms"])})
-            tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        with loading(folder):
+            plan, spec = read_plan(folder)
+            tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
             session = _session(folder / file)
             _check_inputs(session, folder)
-            fitted = folder / CALIBRATION
-            calibrator = (
-                Calibrator.from_json(json.loads(fitted.read_text(encoding="utf-8")))
-                if fitted.is_file()
-                else None
-            )
-        except ArtifactError:
-            raise
-        except Exception as error:  # onnxruntime and tokenizers raise bare exceptions for any damage
-            reason = f"{type(error).__name__}: {error}"[:300]
-            raise ArtifactError(
-                f"the model cannot be loaded: {reason}",
-                place=str(folder),
-                mend="train it again, or choose another version",
-            ) from error
+            calibrator = read_calibration(folder)
         return cls(plan, spec, tokenizer, session, calibrator=calibrator, name=name, threads=threads)
 
     @property
@@ -160,8 +129,7 @@ class EncoderModel:
 
     def save_calibration(self, folder: Path) -> None:
         """Write the calibration beside the network."""
-        text = json.dumps(self._sure.calibrator.to_json(), indent=2)
-        (folder / CALIBRATION).write_text(text, encoding="utf-8")
+        write_calibration(self._sure.calibrator, folder)
 
     def _timed(self, requests: list[str]) -> list[Prediction]:
         """Answers to one batch, each with its share of the time."""
@@ -189,24 +157,9 @@ class EncoderModel:
         return thoughts
 
     def _features(self, one: Read, decoded: Decoded, output: Json) -> tuple[float, ...]:
-        items = decoded.decisions
-        clarify, outside = self.plan.clarify, self.plan.root.slots
-        tags = {item.key: item.value for item in items if item.key in self.plan.root.discriminators}
-        declined = any(
-            value is not None and value == getattr(outside[key].decision, "out_of_scope", None)
-            for key, value in tags.items()
-        )
-        asks = (
-            clarify is not None and isinstance(output, dict) and output.get(clarify.tag[0]) == clarify.tag[1]
-        )
+        total = sum(item.log_probability for item in decoded.decisions)
         return (
-            log_odds_of(sum(item.log_probability for item in items)),
-            min((item.log_probability for item in items), default=FLOOR),
-            min((item.margin for item in items), default=0.0),
-            float(len(items)),
-            float(max((item.step for item in items), default=0) + 1),
-            float(asks),
-            float(declined),
+            *answer_facts(self.plan, decoded.decisions, output, total),
             float(np.log1p(len(one.grounding.shown))),
             float(np.mean(one.ids == self._unknown)) if self._unknown is not None else 0.0,
         )

@@ -4,65 +4,38 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from time import perf_counter
 
-from tokenizers import Tokenizer
-
-from microlith.errors import ArtifactError
-from microlith.inference.calibration import Calibrator, log_odds_of
-from microlith.inference.confidence import DecisionConfidence
-from microlith.inference.decode import Decoded
+from microlith.inference.calibration import Calibrator
+from microlith.inference.confidence import ANSWER_FACTS, DecisionConfidence, Thought, answer_facts
+from microlith.inference.decode_step import FLOOR
 from microlith.inference.fields import AnswerCheck, answer_each
-from microlith.inference.grounding import Grounding, GroundingSpec
+from microlith.inference.grounding import GroundingSpec
 from microlith.inference.guided import Guide
 from microlith.inference.llama_cpp import LlamaFile
 from microlith.inference.notes import Guided
 from microlith.inference.prompt import Pieces, Prompt
 from microlith.inference.protocol import Prediction
 from microlith.inference.spelling import Speller
-from microlith.task.compile import compile_plan
+from microlith.inference.stored import (
+    READABLE,
+    TOKENIZER,
+    loading,
+    read_calibration,
+    read_plan,
+    write_calibration,
+)
 from microlith.task.plan import Json, Plan
 
-MODEL_FILE, TOKENIZER_FILE, PROMPT_FILE = "model.gguf", "tokenizer.json", "prompt.json"
-GROUNDING_FILE, CALIBRATION_FILE = "grounding.json", "calibration.json"
-READABLE = 20_000
-"""Characters of a request that are read."""
+MODEL_FILE, PROMPT_FILE = "model.gguf", "prompt.json"
 LONGEST_CONTEXT = 1 << 17
 """Most tokens of a context that are believed; memory for more would be asked for in vain."""
-FLOOR = -30.0
-"""Least log-probability."""
-ANSWER_FEATURES = (
-    "log odds",
-    "lowest",
-    "margin",
-    "decisions",
-    "steps",
-    "incomplete",
-    "out of scope",
-    "allowed",
-    "wording",
-)
-"""What the confidence of a whole answer is fitted on: log-odds of the product of what was picked, the smallest of the
-decisions' log-probabilities, the smallest lead over a second-best option, how many decisions and steps, whether the answer
-asks back or declines, how much of the model's probability was on what may follow, and the mean log-probability of the
-tokens of texts. Where nothing but texts is decided, the first is that of the mean."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Thought:
-    """One answer before it is checked."""
-
-    output: Json
-    """None where no valid answer exists."""
-    decoded: Decoded
-    grounding: Grounding
-    features: tuple[float, ...]
-    """Values of `ANSWER_FEATURES`."""
-    why: str = ""
-    """Why there is no answer; empty where there is one."""
+ANSWER_FEATURES = (*ANSWER_FACTS, "allowed", "wording")
+"""What the confidence of a whole answer is fitted on: the facts that every backend knows, how much of the model's probability
+was on what may follow, and the mean log-probability of the tokens of texts. Where an answer holds texts, its probability is
+the mean of its decisions'."""
 
 
 class GenerativeModel:
@@ -102,29 +75,13 @@ class GenerativeModel:
             ArtifactError: if a file is missing or damaged.
             MissingExtra: if xllamacpp is not installed.
         """
-        try:
-            plan = compile_plan(json.loads((folder / "schema.json").read_text(encoding="utf-8")))
-            raw = json.loads((folder / GROUNDING_FILE).read_text(encoding="utf-8"))
-            spec = GroundingSpec(**{**raw, "formats": tuple(raw["formats"]), "atoms": tuple(raw["atoms"])})
-            pieces = Pieces(tokenizer=Tokenizer.from_file(str(folder / TOKENIZER_FILE)))
+        with loading(folder):
+            plan, spec = read_plan(folder)
+            pieces = Pieces.of_file(folder / TOKENIZER)
             stored = json.loads((folder / PROMPT_FILE).read_text(encoding="utf-8"))
             prompt = Prompt.from_json(stored["prompt"])
             context_tokens = _believed(stored["context_tokens"])
-            fitted = folder / CALIBRATION_FILE
-            calibrator = (
-                Calibrator.from_json(json.loads(fitted.read_text(encoding="utf-8")))
-                if fitted.is_file()
-                else None
-            )
-        except ArtifactError:
-            raise
-        except Exception as error:  # tokenizers raises bare exceptions for any damage
-            reason = f"{type(error).__name__}: {error}"[:300]
-            raise ArtifactError(
-                f"the model cannot be loaded: {reason}",
-                place=str(folder),
-                mend="train it again, or choose another version",
-            ) from error
+            calibrator = read_calibration(folder)
         made = LlamaFile.open(folder / file, n_ctx=context_tokens, threads=threads, adapter=adapter)
         return cls(plan, spec, pieces, prompt, made, calibrator=calibrator, name=name)
 
@@ -165,43 +122,19 @@ class GenerativeModel:
 
     def save_calibration(self, folder: Path) -> None:
         """Write the calibration beside the model."""
-        text = json.dumps(self._sure.calibrator.to_json(), indent=2)
-        (folder / CALIBRATION_FILE).write_text(text, encoding="utf-8")
+        write_calibration(self._sure.calibrator, folder)
 
     def _answer(self, request: str) -> Prediction:
         if not request.strip():
             return self._check.refusal("the request is empty")
-        thought = self.think(request)
-        if thought.output is None:
-            return self._check.refusal(f"no valid answer can be made of this request: {thought.why}")
-        return self._sure.prediction(request, thought, self._check)
+        return self._sure.prediction(request, self.think(request), self._check)
 
     def _features(self, guided: Guided) -> tuple[float, ...]:
-        items = guided.decoded.decisions
-        clarify, root = self.plan.clarify, self.plan.root
-        output = guided.output
-        asks = (
-            clarify is not None and isinstance(output, dict) and output.get(clarify.tag[0]) == clarify.tag[1]
-        )
-        tags = [(item.key, item.value) for item in items if item.key in root.discriminators]
-        declined = any(
-            value is not None and value == getattr(root.slots[key].decision, "out_of_scope", None)
-            for key, value in tags
-        )
-        total = guided.log_probability
+        items, total = guided.decoded.decisions, guided.log_probability
         if self._writes and items:
             total = sum(item.log_probability for item in items) / len(items)
-        return (
-            log_odds_of(total),
-            min((item.log_probability for item in items), default=FLOOR),
-            min((item.margin for item in items), default=0.0),
-            float(len(items)),
-            float(max((item.step for item in items), default=0) + 1),
-            float(asks),
-            float(declined),
-            max(guided.allowed, FLOOR),
-            guided.wording,
-        )
+        facts = answer_facts(self.plan, items, guided.output, total)
+        return (*facts, max(guided.allowed, FLOOR), guided.wording)
 
 
 def _believed(context_tokens: Json) -> int:

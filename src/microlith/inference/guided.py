@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from microlith.inference.asks import SEPARATORS, DeadEnd, Forced, Pick, Walked, Write
+from microlith.inference.asks import SEPARATORS, DeadEnd, Forced, Pick, Walk, Walked, Write
 from microlith.inference.grounding import Grounding
 from microlith.inference.lettering import Lettering, is_broken, is_escaped, number_fits, text_fits, unescaped
 from microlith.inference.llama_cpp import LlamaFile
@@ -136,11 +136,11 @@ class Guide:
             return ""
         return self._pieces.spell([one for one in written if one < len(self._pieces.vocabulary)])
 
-    def _driven(self, walk: object, notes: Notes) -> Walked:
+    def _driven(self, walk: Walk, notes: Notes) -> Walked:
         reply: object = None
         while True:
             try:
-                ask = walk.send(reply)  # type: ignore[attr-defined]
+                ask = walk.send(reply)
             except StopIteration as stop:
                 found: Walked = stop.value
                 return found

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from microlith.data.example import Example
 from microlith.errors import MicrolithError, MissingExtra
 from microlith.inference.calibration import Calibrator, log_odds_of
-from microlith.inference.confidence import DecisionConfidence
+from microlith.inference.confidence import DecisionConfidence, Thought
 from microlith.inference.decode import Decoded, Decoder
 from microlith.inference.fields import AnswerCheck, answer_each
 from microlith.inference.grounding import Grounding, GroundingSpec, ground
@@ -59,18 +59,6 @@ class LinearWeights:
     groups: tuple[GroupWeights, ...]
     """One a group of the plan."""
     calibrator: Calibrator = field(default_factory=Calibrator)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Thought:
-    """One answer before it is checked: what `evaluation.calibrate` is fitted on."""
-
-    output: dict[str, Json] | None
-    """None where no valid answer exists."""
-    decoded: Decoded
-    grounding: Grounding
-    features: tuple[float, ...]
-    """Values of `ANSWER_FEATURES`."""
 
 
 class LinearModel:

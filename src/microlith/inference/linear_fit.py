@@ -15,10 +15,10 @@ from microlith.inference.grounding import ground, spec_of
 from microlith.inference.layout import GroupLayout, layout_of
 from microlith.inference.linear import GroupWeights, LinearWeights
 from microlith.inference.linear_descent import Floats, Loss, minimise
-from microlith.inference.linear_fit_slices import Row, SliceLearner, values_of
+from microlith.inference.linear_fit_slices import Row, SliceLearner
 from microlith.inference.linear_text import TextVocabulary, fit_vocabulary
 from microlith.task.plan import Group, Json, Plan, Reading
-from microlith.task.reading import read
+from microlith.task.reading import copied_values, read
 
 MOST_ROWS = 16_000
 """Rows that choices and counts are learnt from; where there are more, the ones a person wrote come first."""
@@ -45,7 +45,7 @@ def fit(plan: Plan, examples: Sequence[Example], seed: int) -> LinearWeights:
     rng = random.Random(seed)
     chosen = _chosen(examples, MOST_ROWS, rng)
     readings = [_read(plan, example) for example in chosen]
-    spec = spec_of(plan, values_of(plan, readings))
+    spec = spec_of(plan, copied_values(plan, readings))
     rows = [
         Row(example=example, reading=_read(plan, example), grounding=ground(example.input, spec))
         for example in (_chosen(chosen, MOST_SLICE_ROWS, rng) if spec.formats else ())

@@ -19,6 +19,7 @@ from microlith.inference.linear_descent import Floats, Loss, minimise
 from microlith.inference.linear_fit_lists import Covers, fit_lists
 from microlith.inference.linear_slices import SliceReader
 from microlith.task.plan import Group, Json, Plan, Reading, Slot, Span
+from microlith.task.reading import copied_values
 
 LARGEST = 120_000
 """Most slice features."""
@@ -119,7 +120,7 @@ class SliceLearner:
         sampled: list[list[int]] = []
         odds: list[float] = []
         for row in self.rows:
-            golds = frozenset(values_of(self.plan, [row.reading]))
+            golds = frozenset(copied_values(self.plan, [row.reading]))
             usable = np.flatnonzero(row.grounding.allowed.any(axis=1)).tolist()
             right = {c for c in usable if row.grounding.text(c) in golds}
             wrong = [c for c in usable if c not in right]
@@ -311,18 +312,6 @@ class SliceLearner:
                 used.update(range(first, last + 1))
                 return position
         return None
-
-
-def values_of(plan: Plan, readings: Iterable[Reading]) -> list[str]:
-    """Every value of the readings that is a slice, as text."""
-    found: list[str] = []
-    for reading in readings:
-        for group in plan.groups:
-            for step in reading.get(group.path, ()):
-                for key, value in step.items():
-                    if group.slots[key].kind == "span" and value is not None:
-                        found.extend(map(str, value if isinstance(value, list) else [value]))
-    return found
 
 
 def _renumbered(rows: Sequence[Sequence[int]], numbers: Mapping[int, int]) -> list[list[int]]:

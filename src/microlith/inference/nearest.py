@@ -17,13 +17,12 @@ from microlith.data.example import Example
 from microlith.errors import ArtifactError, MicrolithError, MissingExtra, TrainingError
 from microlith.inference.fields import AnswerCheck, answer_each
 from microlith.inference.protocol import Prediction
+from microlith.inference.stored import READABLE, SCHEMA
 from microlith.task.compile import compile_plan
 from microlith.task.plan import Json, Plan
 from microlith.task.reading import read, write
 
 FILE = "examples.jsonl"
-READABLE = 20_000
-"""Characters of a request that are read."""
 
 
 class NearestModel:
@@ -61,7 +60,7 @@ class NearestModel:
             ArtifactError: if a file is missing or damaged.
         """
         try:
-            plan = compile_plan(json.loads((folder / "schema.json").read_text(encoding="utf-8")))
+            plan = compile_plan(json.loads((folder / SCHEMA).read_text(encoding="utf-8")))
             lines = (folder / FILE).read_text(encoding="utf-8").split("\n")
             rows = [json.loads(line) for line in lines if line]
             return cls(plan, [row["input"] for row in rows], [row["output"] for row in rows], name=name)
@@ -79,9 +78,7 @@ class NearestModel:
             for request, output in zip(self._requests, self._outputs, strict=True)
         ]
         (folder / FILE).write_text("".join(lines), encoding="utf-8")
-        (folder / "schema.json").write_text(
-            json.dumps(self.plan.schema, ensure_ascii=False), encoding="utf-8"
-        )
+        (folder / SCHEMA).write_text(json.dumps(self.plan.schema, ensure_ascii=False), encoding="utf-8")
 
     @property
     def name(self) -> str:

@@ -7,18 +7,17 @@ spells a control token is read as letters.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
 
 from microlith.errors import ArtifactError
 
-MARKER = "\n"
-MARKERS = (MARKER, "|", "~")
+MARKERS = ("\n", "|", "~")
 """One of these stands before a piece where the tokenizer would add a blank to the start of a text; its tokens are dropped
 again. The first that does not grow together with the piece is taken."""
 _KEPT = 200
@@ -67,17 +66,25 @@ class Pieces:
     """Tokenizes pieces of text. Safe to share between threads."""
 
     tokenizer: Tokenizer
+    special: bool = False
+    """True to read spelled control tokens as such: for fixed text, never for requests."""
     vocabulary: list[bytes] = field(init=False)
     """Token -> the bytes that it spells; empty for control tokens."""
 
     def __post_init__(self) -> None:
-        """Make control tokens in a text ordinary letters, and find out whether a text gets a blank before it."""
+        """Find out whether a text gets a blank before it."""
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
-        self.tokenizer.encode_special_tokens = True
-        self._markers = [(sign, self._encode(sign)) for sign in MARKERS] if self._prefixed() else []
+        self.tokenizer.encode_special_tokens = not self.special
         self.vocabulary = spelled(self.tokenizer)
+        prefixed = b"".join(self.vocabulary[one] for one in self._encode("a")).startswith(b" ")
+        self._markers = [(sign, self._encode(sign)) for sign in MARKERS] if prefixed else []
         self._cached = lru_cache(maxsize=65536)(self._ids)
+
+    @classmethod
+    def of_file(cls, path: Path) -> Pieces:
+        """The pieces of the tokenizer in a file."""
+        return cls(tokenizer=Tokenizer.from_file(str(path)))
 
     def ids(self, text: str) -> tuple[int, ...]:
         """Tokens of one piece; empty for no text."""
@@ -107,18 +114,16 @@ class Pieces:
         found: list[int] = self.tokenizer.encode(readable, add_special_tokens=False).ids
         return found
 
-    def _prefixed(self) -> bool:
-        """Does a text that starts with a letter get a blank before it?"""
-        return b"".join(spelled(self.tokenizer)[one] for one in self._encode("a"))[:1] == b" "
-
 
 def spelled(tokenizer: Tokenizer) -> list[bytes]:
     """Bytes of every token of a byte-level or SentencePiece-like vocabulary, in the order of their ids."""
-    special = {one for one, token in tokenizer.get_added_tokens_decoder().items() if token.special}
-    byte_level = '"ByteLevel"' in json.dumps(json.loads(tokenizer.to_str()).get("decoder"))
-    found = [b""] * (max(tokenizer.get_vocab().values(), default=-1) + 1)
-    added = {one: token.content for one, token in tokenizer.get_added_tokens_decoder().items()}
-    for word, one in tokenizer.get_vocab().items():
+    vocabulary, known = tokenizer.get_vocab(), tokenizer.get_added_tokens_decoder()
+    added = {one: token.content for one, token in known.items()}
+    special = {one for one, token in known.items() if token.special}
+    decoder = tokenizer.decoder
+    byte_level = decoder is not None and b'"ByteLevel"' in decoder.__getstate__()
+    found = [b""] * (max(vocabulary.values(), default=-1) + 1)
+    for word, one in vocabulary.items():
         if one in special:
             continue
         if one in added:

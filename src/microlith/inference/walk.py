@@ -24,7 +24,7 @@ class Walker:
 
     def __init__(self, speller: Speller, request: str, grounding: Grounding) -> None:
         self.speller, self.plan = speller, speller.plan
-        self.request, self.grounding = request, grounding
+        self.request = request
         self.reading: Reading = {}
         self.slices = Slices(request, grounding, speller.columns)
         self._slots = SlotValues(self.slices)

@@ -58,6 +58,18 @@ def write(plan: Plan, reading: Reading, request: str = "") -> dict[str, Json]:
     return {name: value, plan.sequence.steps: answers}
 
 
+def copied_values(plan: Plan, readings: Iterable[Reading]) -> list[str]:
+    """Every value of the readings that is a slice of its request, as text."""
+    found: list[str] = []
+    for reading in readings:
+        for group in plan.groups:
+            for step in reading.get(group.path, ()):
+                for key, value in step.items():
+                    if group.slots[key].kind == "span" and value is not None:
+                        found.extend(map(str, value if isinstance(value, list) else [value]))
+    return found
+
+
 def variant_of(group: Group, step: Mapping[str, Json]) -> Variant:
     """The variant that the discriminators of `step` select; an undecided one takes the first that fits.
 

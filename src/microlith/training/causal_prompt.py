@@ -9,7 +9,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from microlith.errors import TrainingError, UsageError
-from microlith.inference.prompt import MARKER, Prompt, spelled
+from microlith.inference.prompt import Pieces, Prompt
 
 CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
@@ -69,7 +69,7 @@ def cut_prompt(chat: Chat, instruction: str) -> Prompt:
     before = cut.before.replace(_INSTRUCTION, instruction)
     return Prompt(
         before=tuple(tokenizer.encode(before, add_special_tokens=False).ids),
-        after=_inner_ids(tokenizer, cut.after), end=int(chat.tokenizer.convert_tokens_to_ids(end)),
+        after=Pieces(tokenizer=tokenizer, special=True).ids(cut.after), end=int(chat.tokenizer.convert_tokens_to_ids(end)),
         before_text=before, after_text=cut.after, end_text=end, instruction=instruction,
     )  # fmt: skip
 
@@ -161,13 +161,3 @@ def _end_of(chat: Chat, tail: str) -> str:
             place=chat.place, mend="take the tokenizer files of the original model",
         )  # fmt: skip
     return found
-
-
-def _inner_ids(tokenizer: Tokenizer, text: str) -> tuple[int, ...]:
-    """Tokens of a fixed text that follows other text: no blank is put before it."""
-    letter = tokenizer.encode("a", add_special_tokens=False).ids
-    vocabulary = spelled(tokenizer)
-    if b"".join(vocabulary[one] for one in letter)[:1] != b" ":
-        return tuple(tokenizer.encode(text, add_special_tokens=False).ids)
-    marker = len(tokenizer.encode(MARKER, add_special_tokens=False).ids)
-    return tuple(tokenizer.encode(MARKER + text, add_special_tokens=False).ids[marker:])

@@ -26,7 +26,7 @@ from microlith.inference.layout import Layout, layout_of
 from microlith.inference.precision import rounded
 from microlith.inference.reader import collate, read_requests
 from microlith.task.plan import Plan
-from microlith.task.reading import read, write
+from microlith.task.reading import copied_values, read, write
 from microlith.training import attention
 from microlith.training.base import Base, find_base
 from microlith.training.checkpoint import CHECKPOINT, DAMAGE, save_checkpoint
@@ -123,7 +123,10 @@ def _untrained(plan: Plan, train: Sequence[Example], settings: EncoderSettings, 
     from transformers import AutoConfig, AutoModel
 
     quiet_transformers()
-    layout, spec = layout_of(plan), spec_of(plan, _span_values(plan, train))
+    layout, spec = (
+        layout_of(plan),
+        spec_of(plan, copied_values(plan, (read(plan, one.output) for one in train))),
+    )
     tokenizer = Tokenizer.from_file(str(base.folder / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.enable_truncation(settings.max_tokens)
@@ -165,18 +168,6 @@ def _add_placeholders(encoder: Any, tokenizer: Tokenizer) -> None:
         rows = [row for row in known if row is not None]
         if rows:
             weight[tokenizer.token_to_id(word)] = weight[rows].mean(0)
-
-
-def _span_values(plan: Plan, examples: Sequence[Example]) -> list[str]:
-    slots = {group.path: group.slots for group in plan.groups}
-    values: list[str] = []
-    for example in examples:
-        for path, steps in read(plan, example.output).items():
-            for step in steps:
-                for key, value in step.items():
-                    if slots[path][key].kind == "span" and value is not None:
-                        values += [str(one) for one in (value if isinstance(value, list) else [value])]
-    return values
 
 
 class _Run:

@@ -3,34 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from microlith.data.example import Example
 from microlith.errors import DataError
 from microlith.evaluation.calibrate import fit_calibrator
 from microlith.inference.calibration import Calibrator
-from microlith.inference.decode import Decided, Decoded
+from microlith.inference.confidence import Thought
+from microlith.inference.decode import Decided
 from microlith.task.plan import Json, Plan, Reading
 from microlith.task.reading import read
 
 LEAST_ROWS = 20
 """Fewer validation rows than this teach nothing about confidence; the model's own is then kept."""
-
-
-class Thought(Protocol):
-    """One answer with the decisions that it follows from."""
-
-    @property
-    def output(self) -> Json:
-        """The answer; None where no valid one exists."""
-
-    @property
-    def decoded(self) -> Decoded:
-        """The decisions."""
-
-    @property
-    def features(self) -> tuple[float, ...]:
-        """What the confidence of the whole answer is fitted on."""
 
 
 def fit_confidence(

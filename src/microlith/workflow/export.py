@@ -13,14 +13,8 @@ from typing import TYPE_CHECKING, Any, cast
 from microlith.data.example import Example
 from microlith.errors import ArtifactError, StorageError, UsageError
 from microlith.events import Event, StageDone, StageStarted
-from microlith.inference.generative import (
-    CALIBRATION_FILE,
-    GROUNDING_FILE,
-    MODEL_FILE,
-    PROMPT_FILE,
-    TOKENIZER_FILE,
-    GenerativeModel,
-)
+from microlith.inference.generative import MODEL_FILE, PROMPT_FILE, GenerativeModel
+from microlith.inference.stored import CALIBRATION, GROUNDING, SCHEMA, TOKENIZER
 from microlith.task.taskfile import Task
 from microlith.workflow.models import open_model
 
@@ -145,7 +139,7 @@ def _adapter(source: Path, part: Path, base: str, name: str) -> None:
         adapter=f"./{ADAPTER_FILE}",
     )
     (part / MODELFILE).write_text(text, encoding="utf-8", newline="\n")
-    for file in (PROMPT_FILE, TOKENIZER_FILE, GROUNDING_FILE, "schema.json"):
+    for file in (PROMPT_FILE, TOKENIZER, GROUNDING, SCHEMA):
         shutil.copyfile(source / file, part / file)
 
 
@@ -153,7 +147,8 @@ def _smaller(
     task: Task, source: Path, part: Path, wanted: str, quantizer: Path | None
 ) -> Generator[Event, None, GenerativeProof]:
     """Another number format, proven against the artifact's own file, with a confidence of its own."""
-    from microlith.export.generative import MODELFILE, PROOF_FILE, refuse_unless_proven
+    from microlith.export.changes import refuse_unless_proven
+    from microlith.export.generative import MODELFILE, PROOF_FILE
 
     if wanted not in FILE_TYPES:
         raise UsageError(f"--type {wanted!r} is unknown", mend=f"choose one of {', '.join(FILE_TYPES)}")
@@ -162,7 +157,7 @@ def _smaller(
             "the artifact is stored otherwise", mend="train with --set file_type=f16, or leave out --type"
         )
     _quantize(source / MODEL_FILE, part / MODEL_FILE, wanted, quantizer)
-    for file in (TOKENIZER_FILE, PROMPT_FILE, GROUNDING_FILE, "schema.json", MODELFILE):
+    for file in (TOKENIZER, PROMPT_FILE, GROUNDING, SCHEMA, MODELFILE):
         shutil.copyfile(source / file, part / file)
     rows = _rows(task)
     begun = time.monotonic()
@@ -173,9 +168,9 @@ def _smaller(
     )
     refuse_unless_proven(proof)
     yield StageDone(stage="prove", detail=proof.summary, seconds=time.monotonic() - begun)
-    fitted = source / CALIBRATION_FILE
+    fitted = source / CALIBRATION
     if fitted.is_file():
-        shutil.copyfile(fitted, part / CALIBRATION_FILE)
+        shutil.copyfile(fitted, part / CALIBRATION)
     return proof
 
 
@@ -201,7 +196,7 @@ def _proof(source: Path, part: Path, rows: Sequence[Example], wanted: str) -> Ge
     from microlith.inference.llama_cpp import LlamaFile
 
     known = GenerativeModel.load(source)
-    asked = Asked(plan=known.plan, spec=known.spec, prompt=known.prompt, tokenizer=part / TOKENIZER_FILE)
+    asked = Asked(plan=known.plan, spec=known.spec, prompt=known.prompt, tokenizer=part / TOKENIZER)
     room = known.context_tokens
     reference = LlamaFile.open(source / MODEL_FILE, n_ctx=room)
     return prove(asked, rows, reference, LlamaFile.open(part / MODEL_FILE, n_ctx=room), ALLOWANCES[wanted])

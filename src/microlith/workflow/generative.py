@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from microlith.data.example import Example
 from microlith.errors import DataError
 from microlith.events import Event, StageDone, StageStarted, Warned
 from microlith.inference.generative import ANSWER_FEATURES, GenerativeModel
 from microlith.inference.grounding import GroundingSpec, spec_of
-from microlith.task.plan import Plan
+from microlith.task.plan import Plan, Reading
+from microlith.task.reading import copied_values, read
 from microlith.workflow.budget import train_within
 from microlith.workflow.calibrating import fit_confidence
 from microlith.workflow.specialists import Made, exact_hits, written_first
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from microlith.export.generative_proof import GenerativeProof
     from microlith.registry import Base, Parity
     from microlith.task.taskfile import Task
+    from microlith.training.causal_base import CausalBase
     from microlith.training.causal_settings import CausalSettings
     from microlith.training.scratch_settings import ScratchSettings
 
@@ -57,8 +60,8 @@ def make_nearest(task: Task, dataset: Dataset, folder: Path) -> Generator[Event,
 
 
 def make_generative(
-    task: Task, dataset: Dataset, folder: Path, settings: ScratchSettings | CausalSettings, *, run_folder: Path,
-    minutes: float | None,
+    task: Task, dataset: Dataset, folder: Path, settings: ScratchSettings | CausalSettings, *, base: CausalBase | None,
+    run_folder: Path, minutes: float | None,
 ) -> Generator[Event, None, Made]:  # fmt: skip
     """Train a language model, write it as GGUF into `folder`, prove the file, and fit its confidence.
 
@@ -67,22 +70,24 @@ def make_generative(
         dataset: Train and validation rows; the test rows are not looked at.
         folder: Existing, empty folder for the files.
         settings: Every value of the recipe.
+        base: What is fine-tuned; None to train from scratch, with ScratchSettings.
         run_folder: Existing folder for checkpoints and 16-bit weights.
         minutes: Longest training time; None for no limit.
 
     Raises:
         TrainingError: if the rows cannot be learnt, or the machine cannot hold the model.
-        MissingBase: if the pretrained model is not on this machine.
         ParityError: if the file answers otherwise than the trained model.
         StorageError: if the disk refuses.
     """
-    from microlith.training.scratch_settings import ScratchSettings
-
-    spec = spec_of(task.plan, span_values(task.plan, dataset.train))
-    if isinstance(settings, ScratchSettings):
-        trained, base, facts = yield from _from_scratch(task, dataset, spec, settings, run_folder, minutes)
+    spec = spec_of(task.plan, copied_values(task.plan, _written_readings(task.plan, dataset.train)))
+    if base is None:
+        trained, facts = yield from _from_scratch(
+            task, dataset, spec, cast("ScratchSettings", settings), run_folder, minutes
+        )
     else:
-        trained, base, facts = yield from _tuned(task, dataset, spec, settings, run_folder, minutes)
+        trained, facts = yield from _tuned(
+            task, dataset, spec, cast("CausalSettings", settings), base, run_folder, minutes
+        )
     proof = yield from _proven(trained, task, spec, dataset, folder, settings)
     begun = time.monotonic()
     yield StageStarted(stage="calibrate", detail=f"{len(dataset.validation):,} validation rows")
@@ -96,7 +101,7 @@ def make_generative(
     model.calibrated(calibrator).save_calibration(folder)
     answers = [thought.output for thought in thoughts]
     made = Made(
-        kind="generative", hits=exact_hits(dataset.validation, thoughts), base=base, parity=_parity(proof),
+        kind="generative", hits=exact_hits(dataset.validation, thoughts), base=_named(base), parity=_parity(proof),
         settings={**facts, **asdict(settings)}, texts=text_likeness(task.plan, dataset.validation, answers),
     )  # fmt: skip
     yield StageDone(
@@ -105,18 +110,12 @@ def make_generative(
     return made
 
 
-def span_values(plan: Plan, examples: Sequence[Example]) -> list[str]:
-    """The copied values of the written rows."""
-    from microlith.data.spans import bindings
-
-    found: list[str] = []
+def _written_readings(plan: Plan, examples: Sequence[Example]) -> Iterator[Reading]:
+    """Decisions of the rows that a person wrote; a row of no variant of the plan has none."""
     for one in examples:
         if one.made_by is None:
-            try:
-                found += [binding.text for binding in bindings(plan, one.output)]
-            except DataError:
-                continue
-    return found
+            with suppress(DataError):
+                yield read(plan, one.output)
 
 
 def text_likeness(plan: Plan, rows: Sequence[Example], answers: Sequence[Any]) -> tuple[float, ...]:
@@ -133,7 +132,7 @@ def text_likeness(plan: Plan, rows: Sequence[Example], answers: Sequence[Any]) -
 
 # ------------------------------------------------------------------------------------------------ training
 
-_Trained = Generator[Event, None, tuple["Trained", "Base | None", dict[str, Any]]]
+_Trained = Generator[Event, None, tuple["Trained", dict[str, Any]]]
 
 
 def _from_scratch(
@@ -154,26 +153,22 @@ def _from_scratch(
     detail = f"{found.parameters / 1e6:.1f} million weights, {found.tokens_per_s:,.0f} tokens/s"
     yield StageDone(stage="train", detail=detail, seconds=time.monotonic() - begun)
     trained = Trained(folder=found.folder, prompt=found.prompt, context_tokens=settings.context_tokens)
-    return trained, None, {"recipe": "scratch", "parameters": found.parameters}
+    return trained, {"recipe": "scratch", "parameters": found.parameters}
 
 
 def _tuned(
-    task: Task, dataset: Dataset, spec: GroundingSpec, settings: CausalSettings, run_folder: Path, minutes: float | None
+    task: Task, dataset: Dataset, spec: GroundingSpec, settings: CausalSettings, base: CausalBase, run_folder: Path,
+    minutes: float | None,
 ) -> _Trained:  # fmt: skip
     from microlith.export.generative import Trained
-    from microlith.registry import Base
     from microlith.training.causal import train_causal
-    from microlith.training.causal_base import open_base, prompt_of
+    from microlith.training.causal_base import prompt_of
 
     begun = time.monotonic()
     yield StageStarted(stage="base", detail=settings.base)
-    base = open_base(settings)
-    yield StageDone(
-        stage="base",
-        detail=f"{base.name}, {base.parameters / 1e6:,.0f} million weights",
-        seconds=time.monotonic() - begun,
-    )
     prompt = prompt_of(base, task.instruction)
+    detail = f"{base.name}, {base.parameters / 1e6:,.0f} million weights"
+    yield StageDone(stage="base", detail=detail, seconds=time.monotonic() - begun)
     rows, validation = yield from _tuning_rows(task, dataset, spec, base.folder, prompt)
     begun = time.monotonic()
     yield StageStarted(stage="train", detail=f"{settings.recipe}, {len(rows):,} rows")
@@ -189,20 +184,20 @@ def _tuned(
         adapter=found.adapter, base=base.folder,
     )  # fmt: skip
     facts = {name: value for name, value in found.facts.items() if isinstance(value, int | float | str)}
-    return trained, Base(name=base.name, licence=base.licence), facts
+    return trained, facts
 
 
 def _tuning_rows(
     task: Task, dataset: Dataset, spec: GroundingSpec, folder: Path, prompt: Any
 ) -> Generator[Event, None, tuple[list[Any], list[Any]]]:
     """Rows as tokens, the written ones and as many made ones as `TUNING_ROWS` leave room for."""
-    from microlith.export.generative import pieces_of
-    from microlith.inference.generative import TOKENIZER_FILE
+    from microlith.inference.prompt import Pieces
     from microlith.inference.spelling import Speller
+    from microlith.inference.stored import TOKENIZER
     from microlith.training.answer_rows import cannot_be_spelled, token_rows
 
     picked = written_first(dataset.train, TUNING_ROWS, seed=0)
-    speller, pieces = Speller(task.plan, spec), pieces_of(folder / TOKENIZER_FILE)
+    speller, pieces = Speller(task.plan, spec), Pieces.of_file(folder / TOKENIZER)
     rows, left = token_rows(speller, pieces, prompt, picked)
     yield from cannot_be_spelled(left)
     return rows, token_rows(speller, pieces, prompt, dataset.validation)[0]
@@ -229,6 +224,12 @@ def _proven(
         yield Warned(what=note)
     yield StageDone(stage="prove", detail=proof.summary, seconds=time.monotonic() - begun)
     return proof
+
+
+def _named(base: CausalBase | None) -> Base | None:
+    from microlith.registry import Base
+
+    return Base(name=base.name, licence=base.licence) if base is not None else None
 
 
 def _parity(proof: GenerativeProof) -> Parity:

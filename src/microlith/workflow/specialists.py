@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from microlith.data.example import Example
 from microlith.events import Event, StageDone, StageStarted
+from microlith.inference.confidence import Thought
 from microlith.workflow.budget import train_within
-from microlith.workflow.calibrating import Thought, fit_confidence
+from microlith.workflow.calibrating import fit_confidence
 
 if TYPE_CHECKING:
     from microlith.data.dataset import Dataset

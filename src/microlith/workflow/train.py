@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -29,6 +30,8 @@ from microlith.workflow.specialists import Made, make_encoder, make_linear
 if TYPE_CHECKING:
     from microlith.data.dataset import Dataset
     from microlith.registry import Artifact, CardFacts, Draft, Metric, OpenRun
+    from microlith.training.causal_base import CausalBase
+    from microlith.training.causal_settings import CausalSettings
 
 Result = TypeVar("Result")
 LIBRARIES = (
@@ -199,12 +202,12 @@ class _Pipeline:
     def work(self) -> Generator[Event, None, Trained]:
         from microlith.registry import draft
 
-        self._require_base()
+        base = self._base()
         self.run.write_config(self._config())
         dataset = yield from self._logged(self._dataset())
         with ExitStack() as drafts:
             made: list[tuple[Made, Draft]] = []
-            for make in self._makers():
+            for make in self._makers(base):
                 open_draft = drafts.enter_context(
                     draft(self.task.name, self.task.schema.value, root=self.root)
                 )
@@ -221,12 +224,13 @@ class _Pipeline:
             reused=False,
         )
 
-    def _require_base(self) -> None:
-        """Find the base before anything is done that takes time."""
-        if self.resolved.recipe in FINE_TUNING and self.resolved.settings is not None:
-            from microlith.training.causal_base import open_base
+    def _base(self) -> CausalBase | None:
+        """The pretrained language model, found before anything is done that takes time; None where none is needed."""
+        if self.resolved.recipe not in FINE_TUNING:
+            return None
+        from microlith.training.causal_base import open_base
 
-            open_base(cast(Any, self.resolved.settings))
+        return open_base(cast("CausalSettings", self.resolved.settings))
 
     def _config(self) -> dict[str, Any]:
         resolved = self.resolved
@@ -249,7 +253,7 @@ class _Pipeline:
         self.run.write_json("dataset.json", facts)
         return dataset
 
-    def _makers(self) -> Iterator[Any]:
+    def _makers(self, base: CausalBase | None) -> Iterator[Any]:
         task, resolved = self.task, self.resolved
         if resolved.baseline == "nearest":
             yield lambda dataset, folder: make_nearest(task, dataset, folder)
@@ -258,7 +262,7 @@ class _Pipeline:
         settings = resolved.settings
         if settings is None:
             return
-        make: Any = make_encoder if resolved.kind == "encoder" else make_generative
+        make: Any = make_encoder if resolved.kind == "encoder" else partial(make_generative, base=base)
         yield lambda dataset, folder: make(
             task, dataset, folder, settings, run_folder=self.run.folder, minutes=resolved.minutes
         )
