@@ -8,13 +8,14 @@ INSTALL := $(PIP) install -qq --no-compile --constraint constraints.txt
 TRAIN := .venv/train.stamp
 DEV := .venv/dev.stamp
 
-.PHONY: help demo install test check format bench docs clean
+.PHONY: help demo install test check fuzz format bench docs clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    install, build the infra specialist, prove it, and let it answer ten requests"
 	@echo "make test    install, then make check"
 	@echo "make check   ruff, mypy strict, the import layers, pytest"
+	@echo "make fuzz    the tests that invent their input, ten times with new input each"
 	@echo "make bench   speed and accuracy beside scikit-learn and a plain transformers pipeline"
 	@echo "make clean   remove .venv, caches and everything that was trained here"
 
@@ -31,6 +32,10 @@ check: $(DEV)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest
+
+fuzz: $(DEV)
+	for round in 1 2 3 4 5 6 7 8 9 10; do \
+	  $(BIN)/python -m pytest -m "hypothesis and not slow" --hypothesis-profile=new || exit 1; done
 
 format: $(DEV)
 	$(BIN)/ruff format .

@@ -4,11 +4,13 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from microlith.errors import DataError
 from microlith.inference.fields import AnswerCheck, fields_of, locate, spells
+from microlith.inference.grounding import GroundingSpec, ground
+from tests.inference.test_grounding import ATOMS, EVERY
 from tests.inference.toys import MUSIC, ORDERS, Toy, toy
 
 COMPILED = {name: toy(name).plan for name in ("gate", "music", "orders", "mood")}
@@ -33,6 +35,8 @@ COMPILED = {name: toy(name).plan for name in ("gate", "music", "orders", "mood")
         (True, "true 1", None),
         ("", "anything", None),
         ("a b", "a b", (0, 3)),
+        ("16", "16GB", (0, 2)),
+        ("0", "0¼", (0, 1)),  # a sign that counts but is no digit of a number
     ],
 )
 def test_where_a_value_stands(value: Any, request_text: str, expected: tuple[int, int] | None) -> None:
@@ -53,6 +57,15 @@ def test_a_found_range_spells_the_value(before: str, value: str, after: str) -> 
     request = before + value + after
     found = locate(value, request)
     assert found is None or spells(request[slice(*found)], value)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(st.sampled_from("09a\u00bc\u00b2\u0663\u2167é_-. :/@") | st.characters(), max_size=20))
+def test_every_slice_that_may_be_copied_is_found_again(request: str) -> None:
+    grounding = ground(request, GroundingSpec(formats=EVERY, atoms=ATOMS, max_words=4))
+    for first, last in grounding.candidates:
+        value = request[grounding.starts[first] : grounding.ends[last]]
+        assert locate(value, request) is not None, value
 
 
 GATE_CASES: list[tuple[str, dict[str, Any], dict[str, tuple[int, int] | None]]] = [

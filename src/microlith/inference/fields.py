@@ -295,11 +295,11 @@ def _places(value: Json, request: str) -> Iterator[Range]:
 
 
 def _is_border(request: str, place: int) -> bool:
-    """True between two pieces: not inside a run of letters and digits, but between digits and their unit."""
+    """True between two pieces: not inside a run of letters and digits, but between digits and what is none (`16 GB`)."""
     if place in (0, len(request)):
         return True
     before, after = request[place - 1], request[place]
-    return not (before.isalnum() and after.isalnum()) or (before.isdigit() and after.isalpha())
+    return not (before.isalnum() and after.isalnum()) or (before.isdecimal() and not after.isdecimal())
 
 
 def _is_word(request: str, start: int, end: int) -> bool:
