@@ -18,9 +18,9 @@ from gguf import GGUFReader
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer
 
-from microlith.export.gguf_splits import GPT4O, LLAMA3, QWEN2, QWEN35, TEKKEN
 from microlith.export.gguf_vocab import describe_tokenizer
 from microlith.export.gguf_write import write_gguf
+from microlith.inference.gguf_splits import GPT4O, LLAMA3, QWEN2, QWEN35, TEKKEN
 from microlith.inference.llama_cpp import LlamaFile
 from tests.odd_texts import ODD_TEXTS
 from tests.tiny_models import make_llama

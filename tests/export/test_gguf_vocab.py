@@ -12,8 +12,8 @@ import pytest
 from gguf import TokenType
 
 from microlith.errors import ArtifactError
-from microlith.export.gguf_splits import GPT4O, LLAMA3, QWEN2, QWEN35, TEKKEN, split_name
 from microlith.export.gguf_vocab import chat_template, describe_tokenizer
+from microlith.inference.gguf_splits import GPT4O, LLAMA3, QWEN2, QWEN35, TEKKEN, split_name
 from tests.tiny_models import (
     make_gemma3,
     make_llama,

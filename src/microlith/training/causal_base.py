@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from microlith.errors import MissingBase, MissingExtra, TrainingError, first_line
 from microlith.inference.prompt import Prompt
+from microlith.registry.home import home
+from microlith.training.causal_gguf import PACKAGED, SUFFIX, model_name, packaged_file, unpacked
 from microlith.training.causal_presets import PRESETS, CausalPreset, preset_of
 from microlith.training.causal_prompt import CHATML, CHATML_TOKENS, Chat, cut_prompt
 from microlith.training.causal_settings import CausalSettings
@@ -36,7 +38,7 @@ class CausalBase:
     """Hub name, or the folder's name."""
     folder: Path
     origin: str
-    """"folder" or "hub"."""
+    """"folder", "file" (a GGUF file), "package" (one that a package carries) or "hub"."""
     licence: str
     """SPDX name, the vendor's own, or UNKNOWN_LICENCE."""
     preset: CausalPreset | None
@@ -59,8 +61,12 @@ class CausalBase:
         return int(self.config.get("max_position_embeddings") or 0)
 
 
-def open_base(settings: CausalSettings) -> CausalBase:
+def open_base(settings: CausalSettings, root: Path | None = None) -> CausalBase:
     """Find `settings.base` and see that it can be fine-tuned; loads its tokenizer, not its weights.
+
+    Args:
+        settings: `base` names a folder, a GGUF file or a model of the hub.
+        root: Where a GGUF file is unpacked; None takes `home()`.
 
     Raises:
         MissingExtra: if transformers or jinja2 is not installed.
@@ -70,17 +76,14 @@ def open_base(settings: CausalSettings) -> CausalBase:
     absent = [name for name in ("transformers", "huggingface_hub", "jinja2") if find_spec(name) is None]
     if absent:
         raise MissingExtra(f"fine-tuning a language model needs {', '.join(absent)}", mend=EXTRA)
-    preset = preset_of(settings.base)
-    local = Path(settings.base).expanduser()
-    origin = "folder" if local.is_dir() else "hub"
-    folder = local if origin == "folder" else _from_hub(settings.base, preset)
-    preset = preset or _preset_of_folder(local)
+    found = _find(settings.base, root or home())
+    folder, preset = found.folder, found.preset
     config = _config(folder)
     weights = _weights(folder)
     chat = _chat(folder, preset)
     cut_prompt(chat, "")
     return CausalBase(
-        name=settings.base if origin == "hub" else folder.resolve().name, folder=folder, origin=origin,
+        name=found.name, folder=folder, origin=found.origin,
         licence=preset.licence if preset else UNKNOWN_LICENCE, preset=preset, config=config,
         parameters=sum(_count(file) for file in weights), weights=weights, chat=chat,
     )  # fmt: skip
@@ -91,10 +94,33 @@ def prompt_of(base: CausalBase, instruction: str) -> Prompt:
     return cut_prompt(base.chat, instruction)
 
 
-def _preset_of_folder(folder: Path) -> CausalPreset | None:
-    """The preset whose hub name ends like the folder's."""
-    name = folder.name.lower()
-    return next((one for one in PRESETS.values() if one.hub_name.rpartition("/")[2].lower() == name), None)
+class _Found(NamedTuple):
+    name: str
+    folder: Path
+    origin: str
+    preset: CausalPreset | None
+
+
+def _find(base: str, root: Path) -> _Found:
+    """The base as a folder of this machine."""
+    preset, local = preset_of(base), Path(base).expanduser()
+    if local.is_dir():
+        name = local.resolve().name
+        return _Found(name, local, "folder", preset or _preset_like(name))
+    if base.lower().endswith(SUFFIX):
+        name = model_name(local)
+        return _Found(name, unpacked(local, root), "file", _preset_like(name))
+    packaged = packaged_file(preset.alias) if preset else None
+    if preset and packaged:
+        return _Found(preset.hub_name, unpacked(packaged, root), "package", preset)
+    return _Found(base, _from_hub(base, preset), "hub", preset)
+
+
+def _preset_like(name: str) -> CausalPreset | None:
+    """The preset whose hub name ends like the name of a folder or file."""
+    return next(
+        (one for one in PRESETS.values() if one.hub_name.rpartition("/")[2].lower() == name.lower()), None
+    )
 
 
 def _from_hub(name: str, preset: CausalPreset | None) -> Path:
@@ -130,10 +156,11 @@ def _gated(name: str, preset: CausalPreset | None) -> MissingBase:
 
 
 def _ways(name: str) -> str:
+    packaged = ", ".join(f"base={alias} after `{one.install}`" for alias, one in PACKAGED.items())
     return (
-        "(1) name a local folder with config.json, tokenizer.json and model.safetensors: --set base=FOLDER; "
+        "(1) name a local folder with config.json, tokenizer.json and model.safetensors: --set base=FOLDER, or a GGUF file; "
         f"(2) go online once, so that {name} can be fetched from the Hugging Face hub; "
-        "(3) copy the hub's cache folder from a machine that has it; "
+        f"(3) take a base that comes as a package, without the hub: {packaged}; "
         f"(4) take another base: {', '.join(PRESETS)}; (5) take the recipe scratch, which needs none"
     )
 

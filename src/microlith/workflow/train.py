@@ -230,7 +230,7 @@ class _Pipeline:
             return None
         from microlith.training.causal_base import open_base
 
-        return open_base(cast("CausalSettings", self.resolved.settings))
+        return open_base(cast("CausalSettings", self.resolved.settings), self.root)
 
     def _config(self) -> dict[str, Any]:
         resolved = self.resolved

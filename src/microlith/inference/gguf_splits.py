@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from microlith.errors import ArtifactError
@@ -54,6 +54,35 @@ def split_name(data: Mapping[str, Any], *, place: str) -> str:
             mend=f"choose a base that splits as {', '.join(_NAMES.values())} do",
         )  # fmt: skip
     return found
+
+
+def pre_tokenizer(name: str) -> tuple[dict[str, Any], bool] | None:
+    """`split_name` the other way round: the pre-tokenizer as tokenizer.json describes it, and its `ignore_merges`.
+
+    None for a name that is not known here.
+    """
+    return next(
+        ((_described(steps), whole) for (steps, whole), known in _NAMES.items() if known == name), None
+    )
+
+
+def _described(steps: _Steps) -> dict[str, Any]:
+    parts = [_PARTS[kind](*values) for kind, *values in steps]
+    return parts[0] if len(parts) == 1 else {"type": "Sequence", "pretokenizers": parts}
+
+
+def _byte_level(*, use_regex: bool) -> dict[str, Any]:
+    return {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": use_regex}
+
+
+_PARTS: Mapping[str, Callable[..., dict[str, Any]]] = {
+    "split": lambda pattern: {
+        "type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False,
+    },
+    "digits": lambda: {"type": "Digits", "individual_digits": True},
+    "words": lambda: _byte_level(use_regex=True),
+    "bytes": lambda: _byte_level(use_regex=False),
+}  # fmt: skip
 
 
 def _steps(described: Mapping[str, Any] | None) -> Iterator[tuple[str, ...]]:
