@@ -65,5 +65,5 @@ $(TRAIN): pyproject.toml constraints.txt | .venv/bin/python
 
 $(DEV): $(TRAIN)
 	@echo "installing what the checks need"
-	@$(INSTALL) --no-build-isolation --editable '.[train,finetune,teacher,dev]'
+	@$(INSTALL) --no-build-isolation --editable '.[train,finetune,teacher,serve,dev]'
 	@touch $@

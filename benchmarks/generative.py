@@ -26,13 +26,13 @@ from microlith.inference.generative import MODEL_FILE, PROMPT_FILE, GenerativeMo
 from microlith.inference.grounding import spec_of
 from microlith.inference.prompt import Pieces
 from microlith.inference.spelling import Speller
+from microlith.registry.models import open_model
 from microlith.task.taskfile import Task, load_task
 from microlith.training.answer_rows import token_rows
 from microlith.training.scratch import ScratchRun, batched, prompt_of
 from microlith.training.scratch_settings import ScratchSettings, scratch_settings_of
 from microlith.training.scratch_tokenizer import train_tokenizer
 from microlith.training.token_rows import TokenRow
-from microlith.workflow.models import open_model
 
 STEPS, WARM_UP = 6, 2
 """Steps that are timed, after some that are not."""

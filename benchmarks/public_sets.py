@@ -25,8 +25,8 @@ from microlith.errors import MicrolithError
 from microlith.evaluation.intervals import share_of, wilson
 from microlith.events import Event, StageDone, Step, Validation
 from microlith.registry import home
+from microlith.registry.models import open_model
 from microlith.task import Task, load_task
-from microlith.workflow.models import open_model
 from microlith.workflow.order import Order, resolve_order
 from microlith.workflow.tasks import labelled_rows, new
 from microlith.workflow.train import train

@@ -21,8 +21,8 @@ from pathlib import Path
 
 from microlith.data.load import load_examples, load_test
 from microlith.inference.cores import usable_cores
+from microlith.registry.models import open_model, size_of
 from microlith.task.taskfile import Task, load_task
-from microlith.workflow.models import open_model, size_of
 
 ROUNDS = 200
 """Single requests that are timed."""

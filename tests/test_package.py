@@ -43,7 +43,7 @@ def test_building_the_command_line_loads_nothing_heavy() -> None:
 
 
 def test_answering_loads_no_training_library() -> None:
-    code = "import microlith.workflow.models, microlith.workflow.lines, microlith.inference.encoder, microlith.task.taskfile"
+    code = "import microlith.registry.models, microlith.workflow.lines, microlith.inference.encoder, microlith.task.taskfile"
     assert loaded_by(code) & {"torch", "transformers", "sklearn", "scipy"} == set()
 
 

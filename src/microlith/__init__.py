@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from microlith.data.dataset import build_dataset, finished
     from microlith.errors import MicrolithError
     from microlith.inference.protocol import Model, Prediction
+    from microlith.registry.models import load_model
     from microlith.task.taskfile import Task, load_task
     from microlith.workflow.doctor import examine as doctor
     from microlith.workflow.evaluate import evaluate
-    from microlith.workflow.models import load_model
     from microlith.workflow.order import Order
     from microlith.workflow.tasks import new
     from microlith.workflow.train import train
@@ -35,7 +35,7 @@ __all__ = [
 _HOMES = {
     "load_task": "task.taskfile", "Task": "task.taskfile", "new": "workflow.tasks", "build_dataset": "data.dataset",
     "finished": "data.dataset", "train": "workflow.train", "Order": "workflow.order", "evaluate": "workflow.evaluate",
-    "load_model": "workflow.models", "doctor": "workflow.doctor", "Model": "inference.protocol",
+    "load_model": "registry.models", "doctor": "workflow.doctor", "Model": "inference.protocol",
     "Prediction": "inference.protocol", "MicrolithError": "errors",
 }  # fmt: skip
 _RENAMED = {"doctor": "examine"}

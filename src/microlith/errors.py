@@ -15,6 +15,10 @@
     ├── GateFailed              a score is below what the caller demanded
     ├── MissingExtra            an optional dependency is not installed
     ├── TeacherError            a remote model did not give a usable answer
+    ├── RequestError            a caller's request cannot be answered as it stands
+    │   ├── NotAllowed          the key is missing, wrong, or not for this task
+    │   ├── TooLarge            the request is larger than the server takes
+    │   └── Overloaded          too many requests; try again later
     └── StorageError            the disk refused (full, read-only, not ours)
 
 An error says what is wrong, which value, what was expected, where (file and line of the
@@ -125,6 +129,26 @@ class StorageError(MicrolithError):
     """The disk refused: full, read-only or not ours."""
 
 
+class RequestError(MicrolithError):
+    """A caller's request cannot be answered as it stands."""
+
+
+class NotAllowed(RequestError):
+    """The caller's key is missing, wrong, or not for this task."""
+
+
+class TooLarge(RequestError):
+    """The request is larger than the server takes."""
+
+
+class Overloaded(RequestError):
+    """Too many requests at a time. `retry_after_s` says when to come again, in seconds."""
+
+    def __init__(self, what: str, *, retry_after_s: float, mend: str | None = None) -> None:
+        super().__init__(what, mend=mend or f"try again in {retry_after_s:g} s")
+        self.retry_after_s = retry_after_s
+
+
 def first_line(error: BaseException) -> str:
     """What a foreign error says first, at most 200 characters; its class where it says nothing."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
@@ -142,6 +166,10 @@ OUTCOMES: dict[type[MicrolithError], tuple[int, int]] = {
     MissingExtra: (501, 7),
     TeacherError: (502, 8),
     StorageError: (507, 9),
+    RequestError: (400, 2),
+    NotAllowed: (401, 2),
+    TooLarge: (413, 2),
+    Overloaded: (429, 2),
 }
 """HTTP status and process exit code per error class; a subclass without a row takes its parent's."""
 

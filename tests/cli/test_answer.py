@@ -15,8 +15,8 @@ import pytest
 
 from microlith.cli.boundary import run
 from microlith.inference.protocol import FieldPrediction, Prediction
-from microlith.workflow import models
-from microlith.workflow.models import Opened
+from microlith.registry import models
+from microlith.registry.models import Opened
 
 
 class Shout:

@@ -18,10 +18,10 @@ from microlith.errors import ArtifactError, ParityError, StorageError, UsageErro
 from microlith.events import Event, StageDone, Step, Warned
 from microlith.inference.generative import GenerativeModel
 from microlith.registry import list_artifacts
+from microlith.registry.models import load_model, open_model
 from microlith.task import load_task
 from microlith.task.taskfile import Task
 from microlith.workflow.export import export
-from microlith.workflow.models import load_model, open_model
 from microlith.workflow.order import Order
 from microlith.workflow.train import Trained, train
 from tests.tiny_models import make_llama, make_mistral, make_smollm

@@ -12,10 +12,10 @@ import pytest
 from microlith.errors import ArtifactError, DataError, MissingBase, ParityError, UnknownTask, UsageError
 from microlith.events import Event, StageDone, Step, Warned
 from microlith.registry import list_artifacts, list_runs, open_artifact
+from microlith.registry.models import load_model, open_model
 from microlith.task import load_task
 from microlith.task.taskfile import Task
 from microlith.workflow.evaluate import available, evaluate
-from microlith.workflow.models import load_model, open_model
 from microlith.workflow.order import Order
 from microlith.workflow.preference import preference
 from microlith.workflow.specialists import Made

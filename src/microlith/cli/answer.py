@@ -14,8 +14,8 @@ from microlith.cli.options import AsJson, ModelName, TaskName
 
 if TYPE_CHECKING:
     from microlith.errors import Problem
+    from microlith.registry.models import Opened
     from microlith.workflow.lines import ByteStream
-    from microlith.workflow.models import Opened
 
 STREAM = "-"
 SHOWN = 20
@@ -46,7 +46,7 @@ def ask(
 
       microlith ask infra
     """
-    from microlith.workflow.models import open_model
+    from microlith.registry.models import open_model
 
     opened = open_model(task, model)
     if request:
@@ -117,7 +117,7 @@ def predict(
       tail -f requests.log | microlith predict infra --text
     """
     from microlith.inference.cores import usable_cores
-    from microlith.workflow.models import open_model
+    from microlith.registry.models import open_model
 
     opened = open_model(task, model, threads=usable_cores())
     with _source(source) as stream:

@@ -93,7 +93,7 @@ def demo(
 def _ask(task: str, requests: Sequence[str]) -> None:
     from microlith.cli.answers import show_answer
     from microlith.cli.terminal import say
-    from microlith.workflow.models import load_model
+    from microlith.registry.models import load_model
 
     model = load_model(task)
     model.predict(requests[:1])
@@ -105,8 +105,8 @@ def _ask(task: str, requests: Sequence[str]) -> None:
 
 def _ask_json(facts: dict[str, object], task: str, requests: Sequence[str]) -> None:
     from microlith.cli.terminal import emit
+    from microlith.registry.models import load_model
     from microlith.workflow.lines import prediction_facts
-    from microlith.workflow.models import load_model
 
     model = load_model(task)
     answers = [prediction_facts(request, model.predict([request])[0]) for request in requests]

@@ -102,10 +102,10 @@ def compare(
 
 def _run(name: str, models: list[str] | None, test: Path | None, *, seeds: bool, as_json: bool) -> Evaluated:
     from microlith.cli.progress import follow
+    from microlith.registry.models import split_version
     from microlith.task import load_task
     from microlith.workflow.evaluate import available
     from microlith.workflow.evaluate import evaluate as work
-    from microlith.workflow.models import split_version
 
     target, version = split_version(name)
     task = load_task(target)

@@ -15,8 +15,8 @@ from microlith.evaluation.compare import Comparison, Spread
 from microlith.evaluation.result import Evaluation, Texts
 from microlith.events import Event, StageDone, StageStarted, Warned
 from microlith.inference.cores import usable_cores
+from microlith.registry.models import KINDS, RULES, Opened, open_model
 from microlith.task.taskfile import Task
-from microlith.workflow.models import KINDS, RULES, Opened, open_model
 
 if TYPE_CHECKING:
     from microlith.registry import Card

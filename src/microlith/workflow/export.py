@@ -15,8 +15,8 @@ from microlith.errors import ArtifactError, StorageError, UsageError
 from microlith.events import Event, StageDone, StageStarted
 from microlith.inference.generative import MODEL_FILE, PROMPT_FILE, GenerativeModel
 from microlith.inference.stored import CALIBRATION, GROUNDING, SCHEMA, TOKENIZER
+from microlith.registry.models import open_model
 from microlith.task.taskfile import Task
-from microlith.workflow.models import open_model
 
 if TYPE_CHECKING:
     from microlith.export.generative_proof import GenerativeProof

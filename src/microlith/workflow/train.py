@@ -19,10 +19,10 @@ from microlith.evaluation.compare import Comparison, Spread
 from microlith.evaluation.result import Evaluation
 from microlith.events import Event, StageDone, StageStarted, Step, Validation, Warned
 from microlith.inference.cores import usable_cores
+from microlith.registry.models import Opened, load_folder, rules_model, size_of
 from microlith.task.taskfile import Task
 from microlith.workflow.evaluate import compared, score, spread_over
 from microlith.workflow.generative import make_generative, make_nearest
-from microlith.workflow.models import Opened, load_folder, rules_model, size_of
 from microlith.workflow.order import FINE_TUNING, Order, Resolved, resolve_order
 from microlith.workflow.preference import preference
 from microlith.workflow.specialists import Made, make_encoder, make_linear

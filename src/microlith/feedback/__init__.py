@@ -1,0 +1,1 @@
+"""What became of every request: traces, with secrets taken out."""

@@ -1,0 +1,1 @@
+"""From a request to an answer over a chain of models: rules, specialist, general model, refusal."""

@@ -1,0 +1,1 @@
+"""One small server that speaks every dialect its callers already use."""

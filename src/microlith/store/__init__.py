@@ -1,0 +1,1 @@
+"""Where traces are kept: the engine and the migrations of its tables."""
