@@ -14,6 +14,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from microlith.version import VERSION
+
 if TYPE_CHECKING:
     from microlith.data.dataset import build_dataset, finished
     from microlith.errors import MicrolithError
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from microlith.workflow.tasks import new
     from microlith.workflow.train import train
 
-__version__ = "0.1.0"
+__version__ = VERSION
 __all__ = [
     "load_task", "new", "build_dataset", "train", "Order", "finished", "evaluate", "load_model", "doctor",
     "Task", "Model", "Prediction", "MicrolithError",

@@ -16,8 +16,10 @@
     ├── MissingExtra            an optional dependency is not installed
     ├── TeacherError            a remote model did not give a usable answer
     ├── RequestError            a caller's request cannot be answered as it stands
-    │   ├── NotAllowed          the key is missing, wrong, or not for this task
+    │   ├── NotAllowed          the key is missing or wrong
+    │   │   └── NotForTask      the key is a good one, but not for this task
     │   ├── TooLarge            the request is larger than the server takes
+    │   ├── TooSlow             the request did not arrive in time
     │   └── Overloaded          too many requests; try again later
     └── StorageError            the disk refused (full, read-only, not ours)
 
@@ -134,11 +136,19 @@ class RequestError(MicrolithError):
 
 
 class NotAllowed(RequestError):
-    """The caller's key is missing, wrong, or not for this task."""
+    """The caller's key is missing or wrong."""
+
+
+class NotForTask(NotAllowed):
+    """The key is a good one, but not for this task."""
 
 
 class TooLarge(RequestError):
     """The request is larger than the server takes."""
+
+
+class TooSlow(RequestError):
+    """The request did not arrive in time."""
 
 
 class Overloaded(RequestError):
@@ -168,7 +178,9 @@ OUTCOMES: dict[type[MicrolithError], tuple[int, int]] = {
     StorageError: (507, 9),
     RequestError: (400, 2),
     NotAllowed: (401, 2),
+    NotForTask: (403, 2),
     TooLarge: (413, 2),
+    TooSlow: (408, 2),
     Overloaded: (429, 2),
 }
 """HTTP status and process exit code per error class; a subclass without a row takes its parent's."""

@@ -124,7 +124,9 @@ def test_models_are_listed_and_shown(here: Path, capsys: pytest.CaptureFixture[s
     assert run(["models", "list"]) == 0
     assert "people@1" in capsys.readouterr().out
     assert run(["models", "show", "people"]) == 0
-    assert "files      3, verified" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "files      4, verified" in shown
+    assert "threshold  149 held-out rows are needed for 2 %, there are " in shown
     assert run(["models", "list", "nobody"]) == 0
     assert "nothing was trained" in capsys.readouterr().out
 
@@ -233,3 +235,14 @@ def test_export_copies_what_is_no_language_model(here: Path, capsys: pytest.Capt
     facts = result(capsys)
     assert (facts["model"], facts["proof"]) == ("people@1", None)
     assert {path.name for path in (here / "copied").iterdir()} >= {"card.json", "linear.npz"}
+
+
+def test_a_promoted_version_is_live_and_a_missing_one_changes_nothing(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["models", "promote", "people", "latest"]) == 0
+    assert "people@1 is live" in capsys.readouterr().out
+    assert run(["models", "promote", "people", "9"]) == 6
+    assert "people has no version '9'" in capsys.readouterr().err
+    assert run(["models", "promote", "people", "1", "--json"]) == 0
+    assert result(capsys) == {"task": "people", "live": 1, "before": 1}

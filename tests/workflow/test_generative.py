@@ -18,6 +18,7 @@ from microlith.errors import ArtifactError, ParityError, StorageError, UsageErro
 from microlith.events import Event, StageDone, Step, Warned
 from microlith.inference.generative import GenerativeModel
 from microlith.registry import list_artifacts
+from microlith.registry.heldout import read_heldout
 from microlith.registry.models import load_model, open_model
 from microlith.task import load_task
 from microlith.task.taskfile import Task
@@ -130,6 +131,16 @@ def test_the_registered_model_answers_anything_validly(name: str, made: Made, sh
         assert 0.0 <= one.confidence <= 1.0
         for field in one.fields:
             assert field.span is None or request[slice(*field.span)] == str(field.value)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_what_was_answered_to_validation_rows_is_kept(name: str, made: Made, shop: Path) -> None:
+    task = task_of(shop, name)
+    for one in list_artifacts(task.name, root=home(shop, name)):
+        assert one.card is not None
+        outcomes = read_heldout(one.folder)
+        assert outcomes is not None, one.card.kind
+        assert 0 < len(outcomes) <= one.card.data.splits["validation"]
 
 
 def test_a_computed_value_is_never_guessed_and_a_private_one_never_read(made: Made, shop: Path) -> None:

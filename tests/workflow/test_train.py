@@ -12,6 +12,7 @@ import pytest
 from microlith.errors import ArtifactError, DataError, MissingBase, ParityError, UnknownTask, UsageError
 from microlith.events import Event, StageDone, Step, Warned
 from microlith.registry import list_artifacts, list_runs, open_artifact
+from microlith.registry.heldout import HELDOUT, read_heldout
 from microlith.registry.models import load_model, open_model
 from microlith.task import load_task
 from microlith.task.taskfile import Task
@@ -105,6 +106,17 @@ def test_the_run_is_kept_without_its_checkpoint(made: tuple[list[Event], Trained
     assert not any("checkpoint" in name for name in names)
     assert kept.name == made[1].artifact.card.settings["run"]
     assert any("loss" in event for event in json.loads((kept.folder / "metrics.json").read_text())["events"])
+
+
+def test_every_model_keeps_what_it_answered_to_validation_rows(
+    made: tuple[list[Event], Trained], shop: Path
+) -> None:
+    for one in list_artifacts("people", root=shop / "home"):
+        assert one.card is not None
+        outcomes = read_heldout(one.folder)
+        assert outcomes is not None
+        assert 0 < len(outcomes) <= one.card.data.splits["validation"]
+        assert HELDOUT in one.card.files
 
 
 def test_nothing_changed_nothing_trained(made: tuple[list[Event], Trained], shop: Path, task: Task) -> None:

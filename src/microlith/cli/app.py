@@ -7,13 +7,14 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from microlith.cli import answer, data, demo, doctor, evaluate, export, models, task, train
+from microlith.cli import answer, data, demo, doctor, evaluate, export, keys, models, serve, task, train
 
 HEADINGS = {
     "Start": ("demo", "doctor"),
     "Make a task": ("new", "lint", "data"),
     "Make a specialist": ("train", "evaluate", "compare", "export", "models"),
     "Use it": ("ask", "predict"),
+    "Serve it": ("serve", "keys"),
 }
 """Heading of the help page -> its commands."""
 
@@ -70,5 +71,5 @@ def microlith(
     """
 
 
-for module in (task, data, train, evaluate, export, models, answer, demo, doctor):
+for module in (task, data, train, evaluate, export, models, answer, serve, keys, demo, doctor):
     module.register(app)

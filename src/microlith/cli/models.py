@@ -10,6 +10,8 @@ import typer
 from microlith.cli.options import AsJson
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from microlith.registry import Card, Listing
 
 
@@ -20,6 +22,7 @@ def register(app: typer.Typer) -> None:
     )
     group.command("list", short_help="Every version, the newest first.")(list_)
     group.command(short_help="One artifact's card, its files verified.")(show)
+    group.command(short_help="Let a version answer callers.")(promote)
     app.add_typer(group, name="models")
 
 
@@ -106,10 +109,55 @@ def show(
     if as_json:
         emit(asdict(artifact.card) | {"name": artifact.card.name, "folder": str(artifact.folder)})
         return
-    _show_card(artifact.card, str(artifact.folder))
+    _show_card(artifact.card, str(artifact.folder), threshold_line(name, artifact.folder))
 
 
-def _show_card(card: Card, folder: str) -> None:
+def promote(
+    task: Annotated[str, typer.Argument(metavar="TASK", help="The task.")],
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="A number, or latest.")],
+    as_json: AsJson = False,
+) -> None:
+    """Make a version live: servers answer with it from their next look on (every second), without a restart.
+
+    Its files are verified first. Until a version is made live, servers answer with the newest.
+
+    Examples:
+
+      microlith models promote infra 3
+
+      microlith models promote infra latest
+    """
+    from pathlib import Path
+
+    from microlith.cli.terminal import emit, say
+    from microlith.registry import LIVE, aliases, open_artifact, set_alias
+
+    name = Path(task).name
+    before = aliases(name).get(LIVE)
+    artifact = open_artifact(name, version)
+    number = set_alias(name, LIVE, artifact.card.version)
+    if as_json:
+        emit({"task": name, "live": number, "before": before})
+        return
+    was = "" if before in (None, number) else f"; before it was {name}@{before}"
+    say(f"{name}@{number} is live{was}")
+
+
+def threshold_line(task: str, folder: Path) -> str | None:
+    """From which confidence on the artifact in `folder` keeps the task's error budget of today; None where it is not known."""
+    from microlith.errors import TaskError
+    from microlith.registry.heldout import read_heldout
+    from microlith.routing.threshold import find_threshold
+    from microlith.task import load_task
+
+    outcomes = read_heldout(folder)
+    try:
+        return find_threshold(outcomes, load_task(task).error_budget).why if outcomes is not None else None
+    except TaskError:  # an artifact outlives its task
+        return None
+
+
+def _show_card(card: Card, folder: str, threshold: str | None) -> None:
     from microlith.cli.tables import show_table
     from microlith.cli.terminal import say
 
@@ -129,6 +177,8 @@ def _show_card(card: Card, folder: str) -> None:
                 f"{card.parity.different} of {card.parity.rows:,} answers differ from the trained model's; {gap}",
             )
         )
+    if threshold is not None:
+        facts.append(("threshold", threshold))
     if card.notes:
         facts.append(("notes", card.notes))
     show_table(("", ""), facts)

@@ -87,6 +87,7 @@ def show_trained(trained: Trained, task: str, *, as_json: bool) -> None:
     if as_json:
         emit(trained.to_json())
         return
+    from microlith.cli.models import threshold_line
     from microlith.evaluation.tables import comparison_table, figures_table, spread_table
 
     out().print()
@@ -103,7 +104,10 @@ def show_trained(trained: Trained, task: str, *, as_json: bool) -> None:
         f"\n{verb} {card.name} ({card.kind}, {trained.size_bytes / 1e6:.1f} MB) in {trained.artifact.folder}",
         style="bold",
     )
-    say(f"{trained.why}\n")
+    say(trained.why)
+    if (line := threshold_line(task, trained.artifact.folder)) is not None:
+        say(line)
+    say()
     for text in next_steps(task):
         say(f"  {text}")
 

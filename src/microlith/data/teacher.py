@@ -18,17 +18,16 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from microlith.data.censor import censored
 from microlith.data.example import Example
 from microlith.data.formats import read_rows
 from microlith.data.kin import normalise
 from microlith.data.load import problems_of
 from microlith.data.rows import BadRow, parse_row, render_row, renderer
-from microlith.data.spans import layout
 from microlith.data.strict_json import NotStrictJson, loads
-from microlith.data.values import value
 from microlith.errors import DataError, MissingExtra, StorageError, TeacherError
 from microlith.events import Event, Progress, Warned
-from microlith.task.plan import Json, Plan
+from microlith.task.plan import Json
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -117,9 +116,10 @@ def generate_rows(
         (int(row.source.rpartition(":")[2]) for row in known if row.source[-1:].isdigit()), default=0
     )
     while accepted < count:
-        messages = _messages(
-            task, _censored(rng.sample(shown, min(len(shown), teacher.shown_rows)), task.plan, rng), teacher
-        )
+        rows_shown = [
+            censored(row, task.plan, rng) for row in rng.sample(shown, min(len(shown), teacher.shown_rows))
+        ]
+        messages = _messages(task, [row for row in rows_shown if row is not None], teacher)
         reply, again = yield from _asked(client, teacher, messages, rng, sleep)
         rows = list(desk.taken(reply, call=first_call + calls))[: count - accepted]
         _append(path, rows)
@@ -248,26 +248,6 @@ def _messages(task: Task, shown: Sequence[Example], teacher: Teacher) -> list[di
             ),
         },
     ]
-
-
-def _censored(rows: Sequence[Example], plan: Plan, rng: Random) -> list[Example]:
-    """The rows with other values for those that the schema calls secret; a row whose secret cannot move is left out."""
-    shown = []
-    for row in rows:
-        parts = layout(row, plan)
-        secret = [
-            index
-            for index, one in enumerate(parts.values)
-            if any(bound.slot.secret for bound in one.bindings)
-        ]
-        texts = {
-            index: value(parts.values[index].spans[0].format, rng, like=parts.values[index].text)
-            for index in secret
-        }
-        made = parts.rebuilt(texts) if all(parts.values[index].movable for index in secret) else None
-        if made is not None:
-            shown.append(made.example)
-    return shown
 
 
 # ------------------------------------------------------------------------------------------------------- judging

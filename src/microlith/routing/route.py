@@ -9,10 +9,10 @@ from typing import Literal, Protocol
 from microlith.inference.protocol import Prediction
 
 Reason = Literal[
-    "error", "timeout", "open circuit", "not valid", "out of scope", "low confidence", "no answer", "not forced"
+    "error", "timeout", "open circuit", "not valid", "out of scope", "low confidence", "no answer"
 ]  # fmt: skip
 """Why a hop was left: it failed; it took too long; it failed too often of late and was not asked; its answer does not fit the
-schema or the request; it says that the request is none of its task; it is not sure enough; it refuses; another was asked for."""
+schema or the request; it says that the request is none of its task; it is not sure enough; it refuses."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +46,8 @@ class Answer:
     """What one stage said."""
 
     prediction: Prediction
+    refused_as: Reason = "no answer"
+    """The reason of a refusal: "no answer" where the model gives none, "not valid" where what it said cannot be used."""
     tokens_in: int = 0
     tokens_out: int = 0
     cost: float = 0.0

@@ -48,7 +48,22 @@ class _Recipe(BaseModel):
 
 
 class _ErrorBudget(_Strict):
-    max_wrong: float = Field(default=0.02, gt=0, lt=1)
+    max_wrong: float = Field(default=0.02, gt=0, le=1)
+
+
+class _General(_Strict):
+    base_url: _Text | None = None
+    model: _Text | None = None
+    timeout_s: float = Field(default=20.0, gt=0, le=600)
+    price_in: float = Field(default=0.0, ge=0)
+    price_out: float = Field(default=0.0, ge=0)
+    examples: int = Field(default=4, ge=0, le=50)
+    documents: list[_Text] = []
+
+
+class _Serve(_Strict):
+    deadline_s: float = Field(default=10.0, gt=0, le=600)
+    turns: int = Field(default=0, ge=0, le=50)
 
 
 class _TaskFile(_Strict):
@@ -57,10 +72,34 @@ class _TaskFile(_Strict):
     input: Literal["text", "json"] = "text"
     private: list[_Text] = []
     schema_file: _Text = Field(default="schema.json", alias="schema")
-    route: list[_Text] = Field(default=["specialist", "rules"], min_length=1)
+    route: list[Literal["rules", "specialist", "general", "nearest"]] = Field(
+        default=["specialist", "rules"], min_length=1, max_length=8
+    )
     data: _Data = _Data()
     recipe: _Recipe = Field(default_factory=lambda: _Recipe.model_validate({}))
     error_budget: _ErrorBudget = _ErrorBudget()
+    general: _General = _General()
+    serve: _Serve = _Serve()
+
+
+@dataclass(frozen=True, kw_only=True)
+class General:
+    """The larger model that a task falls back on, as its task.toml names it."""
+
+    base_url: str | None = None
+    """Of an OpenAI-compatible interface; None for the server's."""
+    model: str | None = None
+    """Its name there; None for the server's."""
+    timeout_s: float = 20.0
+    """Longest wait for one answer, above 0."""
+    price_in: float = 0.0
+    """Money for a million tokens that it reads."""
+    price_out: float = 0.0
+    """Money for a million tokens that it writes."""
+    examples: int = 4
+    """Labelled rows that it is shown, those nearest to the request."""
+    documents: tuple[Path, ...] = ()
+    """Text files of which it is shown the nearest passages."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -85,11 +124,17 @@ class Task:
     """Paths of a structured request, e.g. `person.name`, that are taken out before any model or data set sees it."""
     recipe: str = "auto"
     error_budget: float = 0.02
-    """Largest share of given answers that may be wrong, 0-1 exclusive."""
+    """Largest share of the specialist's given answers that may be wrong, above 0; 1 gives every valid answer."""
     settings: Mapping[str, Setting] = field(default_factory=dict)
     """The rest of `[recipe]`: `size` and overrides of the recipe's values."""
     route: tuple[str, ...] = ("specialist", "rules")
-    """Models to ask in turn."""
+    """Stages to ask in turn: "rules", "specialist", "general", "nearest"."""
+    general: General = General()
+    """What the stage "general" asks."""
+    deadline_s: float = 10.0
+    """Longest time to an answer over the whole route, above 0."""
+    turns: int = 0
+    """Earlier turns of a conversation that belong to a request; 0 for none."""
 
     @cached_property
     def validator(self) -> Validator:
@@ -129,6 +174,7 @@ def load_task(name_or_folder: str | Path) -> Task:
         if not problems:
             raise
         problems.extend(error.problems)
+    general = _general(folder, file.general, parsed, problems)
     if problems:
         raise TaskFileError(f"{folder / TASK_FILE} is wrong", problems=problems)
     return Task(
@@ -146,6 +192,9 @@ def load_task(name_or_folder: str | Path) -> Task:
         error_budget=file.error_budget.max_wrong,
         settings=dict(file.recipe.__pydantic_extra__),
         route=tuple(file.route),
+        general=general,
+        deadline_s=file.serve.deadline_s,
+        turns=file.serve.turns,
     )
 
 
@@ -202,7 +251,7 @@ _HINTS = {
     "schema": 'schema = "schema.json"',
     "data.train": 'train = ["data/train*.jsonl"]',
     "recipe.name": 'name = "auto"',
-    "error_budget.max_wrong": "max_wrong = 0.02 (a share between 0 and 1)",
+    "error_budget.max_wrong": "max_wrong = 0.02 (a share above 0, at most 1)",
     "route": 'route = ["specialist", "rules"]',
 }
 
@@ -215,7 +264,12 @@ def _line(path: tuple[str, ...], parsed: TomlText) -> int:
 
 def _meant(path: tuple[str, ...]) -> str:
     fields: Mapping[str, FieldInfo] = _TaskFile.model_fields
-    tables: dict[str, type[BaseModel]] = {"data": _Data, "error_budget": _ErrorBudget}
+    tables: dict[str, type[BaseModel]] = {
+        "data": _Data,
+        "error_budget": _ErrorBudget,
+        "general": _General,
+        "serve": _Serve,
+    }
     if len(path) > 1 and path[0] in tables:
         fields = tables[path[0]].model_fields
     known = [info.alias or key for key, info in fields.items()]
@@ -269,6 +323,22 @@ def _data_files(folder: Path, parsed: TomlText, problems: list[Problem]) -> _Fil
             Problem(what=f"{path.name} is also a file to train on", place=where, mend="narrow train")
         )
     return _Files(train=train, validation=validation, test=test)
+
+
+def _general(folder: Path, given: _General, parsed: TomlText, problems: list[Problem]) -> General:
+    """What `[general]` says; files that it names in vain are added to `problems`."""
+    documents: set[Path] = set()
+    for pattern in given.documents:
+        matched = list(_matching(folder, pattern))
+        documents.update(matched)
+        if not matched:
+            place = f"{TASK_FILE}:{_line(('general', 'documents'), parsed)}"
+            problems.append(
+                Problem(
+                    what=f"no file matches {pattern!r}", place=place, mend="put texts there, or leave it out"
+                )
+            )
+    return General(**{**given.model_dump(), "documents": tuple(sorted(documents))})
 
 
 def _found(

@@ -14,10 +14,11 @@ from microlith.errors import DataError
 from microlith.events import Event, StageDone, StageStarted, Warned
 from microlith.inference.generative import ANSWER_FEATURES, GenerativeModel
 from microlith.inference.grounding import GroundingSpec, spec_of
+from microlith.registry.heldout import write_heldout
 from microlith.task.plan import Plan, Reading
 from microlith.task.reading import copied_values, read
 from microlith.workflow.budget import train_within
-from microlith.workflow.calibrating import fit_confidence
+from microlith.workflow.calibrating import as_stated, fit_confidence, held_out
 from microlith.workflow.specialists import Made, exact_hits, written_first
 
 if TYPE_CHECKING:
@@ -50,7 +51,9 @@ def make_nearest(task: Task, dataset: Dataset, folder: Path) -> Generator[Event,
     yield StageStarted(stage="baselines", detail=f"nearest of {len(rows):,} rows")
     model = NearestModel.of(task.plan, rows)
     model.save(folder)
-    answers = [one.output for one in model.predict([row.input for row in dataset.validation])]
+    predictions = model.predict([row.input for row in dataset.validation])
+    write_heldout(folder, as_stated(task.plan, dataset.validation, predictions))
+    answers = [one.output for one in predictions]
     made = Made(
         kind="nearest", hits=tuple(got == row.output for got, row in zip(answers, dataset.validation, strict=True)),
         base=None, parity=None, settings={}, texts=text_likeness(task.plan, dataset.validation, answers),
@@ -93,12 +96,9 @@ def make_generative(
     yield StageStarted(stage="calibrate", detail=f"{len(dataset.validation):,} validation rows")
     model = GenerativeModel.load(folder)
     thoughts = model.think_all([row.input for row in dataset.validation])
-    calibrator = fit_confidence(task.plan, dataset.validation, thoughts, ANSWER_FEATURES)
-    if (
-        task.plan.writes_text
-    ):  # no two right texts need be equal, so there is nothing to fit the whole answer on
-        calibrator = replace(calibrator, answer=None)
-    model.calibrated(calibrator).save_calibration(folder)
+    model = model.calibrated(fit_confidence(task.plan, dataset.validation, thoughts, ANSWER_FEATURES))
+    model.save_calibration(folder)
+    write_heldout(folder, held_out(task.plan, dataset.validation, thoughts, ANSWER_FEATURES))
     answers = [thought.output for thought in thoughts]
     made = Made(
         kind="generative", hits=exact_hits(dataset.validation, thoughts), base=_named(base), parity=_parity(proof),

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from microlith.data.example import Example
 from microlith.events import Event, StageDone, StageStarted
 from microlith.inference.confidence import Thought
+from microlith.registry.heldout import write_heldout
 from microlith.workflow.budget import train_within
-from microlith.workflow.calibrating import fit_confidence
+from microlith.workflow.calibrating import fit_confidence, held_out
 
 if TYPE_CHECKING:
     from microlith.data.dataset import Dataset
@@ -76,6 +77,7 @@ def make_linear(task: Task, dataset: Dataset, folder: Path, *, seed: int) -> Gen
     thoughts = [model.think(row.input) for row in dataset.validation]
     model = model.calibrated(fit_confidence(task.plan, dataset.validation, thoughts, ANSWER_FEATURES))
     model.save(folder)
+    write_heldout(folder, held_out(task.plan, dataset.validation, thoughts, ANSWER_FEATURES))
     made = Made(
         kind="linear", hits=exact_hits(dataset.validation, thoughts), base=None, parity=None, settings={"seed": seed}
     )  # fmt: skip
@@ -141,6 +143,7 @@ def make_encoder(
     thoughts = model.think_all([row.input for row in dataset.validation])
     model = model.calibrated(fit_confidence(task.plan, dataset.validation, thoughts, ANSWER_FEATURES))
     model.save_calibration(folder)
+    write_heldout(folder, held_out(task.plan, dataset.validation, thoughts, ANSWER_FEATURES))
     made = Made(
         kind="encoder", hits=exact_hits(dataset.validation, thoughts), base=_base(trained.base), parity=_parity(report),
         settings=asdict(trained.settings),

@@ -1,0 +1,333 @@
+"""The general model as a stage: any OpenAI-compatible endpoint, or whatever model a caller brings along.
+
+It is asked with the task's instruction, its schema, rows like the request and passages of documentation, and what it says
+is held to the same rules as every other answer. Nothing that an endpoint writes into an error is passed on, since it may
+repeat the request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from microlith.data.example import Example
+from microlith.errors import MissingExtra, TeacherError, UsageError
+from microlith.routing.cost import price, tokens_of
+from microlith.routing.general_prompt import GeneralPrompt, Message, response_format
+from microlith.routing.general_reply import Reply, ReplyCheck
+from microlith.routing.route import Answer, Asked
+from microlith.task.taskfile import Task
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+NAME = "general"
+_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
+"""Codes of errors, such as `model_not_found`, that are passed on."""
+_WAIT = re.compile(r"\d{1,9}|\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT")
+"""Values of Retry-After: seconds or a date (RFC 9110, 10.2.3)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneralSettings:
+    """Where a general model is and how it is asked."""
+
+    base_url: str
+    """Of the OpenAI-compatible interface, e.g. `http://127.0.0.1:11434/v1`; without user name or password."""
+    model: str
+    """Its name there."""
+    api_key: str = field(default="none", repr=False)
+    timeout_s: float = 20.0
+    """Longest time to one whole answer, connection included, above 0."""
+    max_tokens: int = 1024
+    """Longest answer, at least 1."""
+    shown: int = 4
+    """Labelled rows that it is shown, the nearest to the request; 0 for none."""
+    passages: int = 2
+    """Passages of documentation that it is shown at most; 0 for none."""
+    price_in: float = 0.0
+    """Money for a million tokens that it reads, from 0."""
+    price_out: float = 0.0
+    """Money for a million tokens that it writes, from 0."""
+    temperature: float = 0.0
+    """0-2."""
+    logprobs: bool = False
+    """True to ask for the probabilities of the tokens: the confidence of an answer is then their geometric mean, which is no
+    calibrated probability. Endpoints that give none leave it at `assumed_confidence`."""
+    assumed_confidence: float = 0.5
+    """Stated with answers of which nothing better is known, 0-1. It is no measurement."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work.
+
+        Raises:
+            UsageError: naming the value, never the key.
+        """
+        bounds = {
+            "timeout_s": self.timeout_s > 0,
+            "max_tokens": self.max_tokens >= 1,
+            "shown": self.shown >= 0,
+            "passages": self.passages >= 0,
+            "price_in": 0 <= self.price_in < math.inf,
+            "price_out": 0 <= self.price_out < math.inf,
+            "temperature": 0 <= self.temperature <= 2,
+            "assumed_confidence": 0 <= self.assumed_confidence <= 1,
+        }
+        for name, holds in bounds.items():
+            if not holds:
+                raise UsageError(f"{name} of the general model is {getattr(self, name)!r}, out of its bounds")
+        if not self.model:
+            raise UsageError("the general model has no name")
+        _check_address(self.base_url)
+        if not re.fullmatch(r"[!-~]+", self.api_key):
+            raise UsageError("the general model's key is empty, or holds a blank or a sign beyond ASCII")
+
+    @property
+    def place(self) -> str:
+        """Host and port, for messages."""
+        return urlsplit(self.base_url).netloc
+
+
+class GeneralStage:
+    """A general model at an OpenAI-compatible endpoint. Used from one event loop at a time."""
+
+    name = NAME
+
+    def __init__(
+        self, task: Task, settings: GeneralSettings, *, examples: Sequence[Example] = (),
+        documents: Sequence[Path | str] = (), prompt: GeneralPrompt | None = None,
+        clock: Callable[[], float] = perf_counter,
+    ) -> None:  # fmt: skip
+        """Prepare to ask; nothing is connected yet.
+
+        Args:
+            task: The task.
+            settings: Where the model is and how it is asked.
+            examples: Rows whose answers are right, some of which are shown; their secrets are replaced.
+            documents: Text and Markdown files, or folders of them.
+            prompt: The task's prompt where the caller has it already; None makes it of examples and documents.
+            clock: Gives seconds.
+
+        Raises:
+            MissingExtra: if openai or bm25s is not installed.
+            UsageError: if a document cannot be read.
+        """
+        self.settings, self.model = settings, settings.model
+        self.prompt = prompt or GeneralPrompt(
+            task, examples=examples, documents=documents, shown=settings.shown, passages=settings.passages
+        )
+        self._check = ReplyCheck(task, settings.model)
+        self._clock = clock
+        self._openai = _openai()
+        self._client: tuple[asyncio.AbstractEventLoop, AsyncOpenAI] | None = None
+        self._options = _options(task, settings)
+
+    async def ask(self, asked: Asked, *, timeout_s: float) -> Answer:
+        """Answer one request; see `Stage.ask`. What is no valid answer becomes a refusal, and an empty request is one.
+
+        Raises:
+            TimeoutError: if the whole answer is not there within `timeout_s` or the settings' own limit.
+            TeacherError: if the endpoint cannot be reached, refuses, or is none.
+        """
+        start = self._clock()
+        if not asked.request.strip():
+            return Answer(prediction=self._check.refusal("the request is empty"))
+        async with asyncio.timeout(min(timeout_s, self.settings.timeout_s)):
+            reply = await self._reply(self.prompt.messages(asked))
+        prediction = self._check.prediction(asked, reply)
+        cost = price(
+            reply.tokens_in,
+            reply.tokens_out,
+            price_in=self.settings.price_in,
+            price_out=self.settings.price_out,
+        )
+        took_ms = 1000.0 * (self._clock() - start)
+        return Answer(
+            prediction=replace(prediction, latency_ms=took_ms), refused_as="not valid",
+            tokens_in=reply.tokens_in, tokens_out=reply.tokens_out, cost=cost,
+        )  # fmt: skip
+
+    async def aclose(self) -> None:
+        """Close the connections; the next request opens new ones."""
+        client, self._client = self._client, None
+        if client is not None and client[0] is asyncio.get_running_loop():
+            await client[1].close()
+
+    async def _reply(self, messages: list[Message]) -> Reply:
+        """What the endpoint says; an option that it does not know is left out from then on."""
+        openai, options = self._openai, self._options
+        create: Any = self._connected().chat.completions.create
+        while True:
+            try:
+                completion = await create(model=self.model, messages=messages, **options)
+            except openai.APITimeoutError:
+                raise TimeoutError(f"{self.model} did not answer in time") from None
+            except openai.APIStatusError as error:
+                fewer = _without_refused(options, error)
+                if fewer is None:
+                    raise self._failed(_status(error, messages)) from None
+                options = fewer
+            except openai.APIConnectionError as error:
+                raise self._failed(f"no connection ({type(error.__cause__).__name__})") from None
+            except (openai.OpenAIError, ValueError):
+                raise self._failed("what it says is not what OpenAI's interface promises") from None
+            else:
+                self._options = options
+                return self._read(completion, messages)
+
+    def _connected(self) -> AsyncOpenAI:
+        """The client of this event loop: connections cannot move from one to another."""
+        loop = asyncio.get_running_loop()
+        if self._client is None or self._client[0] is not loop:
+            settings = self.settings
+            made = self._openai.AsyncOpenAI(
+                base_url=settings.base_url,
+                api_key=settings.api_key,
+                timeout=settings.timeout_s,
+                max_retries=0,
+            )
+            self._client = (loop, made)
+        return self._client[1]
+
+    def _read(self, completion: Any, messages: list[Message]) -> Reply:
+        choices = getattr(completion, "choices", None)
+        if not choices:
+            raise self._failed("what it says is not what OpenAI's interface promises")
+        text = getattr(getattr(choices[0], "message", None), "content", None)
+        text = text if isinstance(text, str) else ""
+        usage = getattr(completion, "usage", None)
+        return Reply(
+            text=text,
+            confidence=_confidence(choices[0], self.settings.assumed_confidence),
+            end=str(getattr(choices[0], "finish_reason", None) or ""),
+            tokens_in=_count(usage, "prompt_tokens", sum(len(one["content"]) for one in messages)),
+            tokens_out=_count(usage, "completion_tokens", len(text)),
+        )
+
+    def _failed(self, why: str) -> TeacherError:
+        return TeacherError(
+            f"{self.model} at {self.settings.place}: {why}",
+            mend="check the general model's address, name and key, and that it runs",
+        )
+
+
+class CallableStage:
+    """A general model that a caller brings along, such as the model of an MCP client. Its tokens are not counted."""
+
+    name = NAME
+
+    def __init__(
+        self, task: Task, ask: Callable[[list[Message]], Awaitable[str]], *, prompt: GeneralPrompt | None = None,
+        model: str = "sampling", assumed_confidence: float = 0.5, clock: Callable[[], float] = perf_counter,
+    ) -> None:  # fmt: skip
+        """Prepare to ask.
+
+        Args:
+            task: The task.
+            ask: Answers a conversation, whose first message is the system's, with text.
+            prompt: The task's prompt, e.g. `GeneralStage.prompt`; None for one without rows and documentation.
+            model: Name shown in every prediction.
+            assumed_confidence: Stated with every answer, 0-1. It is no measurement.
+            clock: Gives seconds.
+        """
+        self.model = model
+        self.prompt = prompt or GeneralPrompt(task)
+        self._ask, self._clock, self._confidence = ask, clock, assumed_confidence
+        self._check = ReplyCheck(task, model)
+
+    async def ask(self, asked: Asked, *, timeout_s: float) -> Answer:
+        """Answer one request; see `Stage.ask`. Whatever the caller's function raises goes through."""
+        start = self._clock()
+        if not asked.request.strip():
+            return Answer(prediction=self._check.refusal("the request is empty"))
+        async with asyncio.timeout(timeout_s):
+            text = await self._ask(self.prompt.messages(asked))
+        prediction = self._check.prediction(asked, Reply(text=text, confidence=self._confidence))
+        took_ms = 1000.0 * (self._clock() - start)
+        return Answer(prediction=replace(prediction, latency_ms=took_ms), refused_as="not valid")
+
+
+def _openai() -> Any:
+    try:
+        import openai
+    except ImportError as error:
+        raise MissingExtra(
+            "asking a general model needs openai", mend='pip install "microlith[serve]"'
+        ) from error
+    return openai
+
+
+def _check_address(base_url: str) -> None:
+    try:
+        parts = urlsplit(base_url)
+        holds = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 0) >= 0
+    except ValueError:
+        holds, parts = False, urlsplit("")
+    if not holds:
+        raise UsageError(
+            "the general model's address is no http or https address",
+            mend="e.g. http://127.0.0.1:11434/v1",
+        )
+    if parts.username or parts.password:
+        raise UsageError("the general model's address holds a user name or password", mend="use api_key")
+
+
+def _options(task: Task, settings: GeneralSettings) -> dict[str, Any]:
+    """What is asked for beside model and messages."""
+    options = {
+        "temperature": settings.temperature,
+        "max_tokens": settings.max_tokens,
+        "response_format": response_format(task),
+    }
+    return options | ({"logprobs": True} if settings.logprobs else {})
+
+
+def _without_refused(options: Mapping[str, Any], error: Any) -> dict[str, Any] | None:
+    """Other options after an endpoint refused these; None where none of them is to blame.
+
+    An endpoint that does not say which one it refuses is taken to refuse the schema. Newer models want the limit of tokens
+    under another name.
+    """
+    if error.status_code not in (400, 422):
+        return None
+    named = getattr(error, "param", None)
+    refused = named if isinstance(named, str) and named in options else "response_format"
+    if refused not in options:
+        return None
+    fewer = {name: value for name, value in options.items() if name != refused}
+    return fewer | ({"max_completion_tokens": options[refused]} if refused == "max_tokens" else {})
+
+
+def _status(error: Any, messages: Sequence[Message]) -> str:
+    """The status of a reply, its code where that is a plain name and no word of the request, and when to come again."""
+    asked = [one["content"] for one in messages if one["role"] != "system"]
+    codes = [
+        one
+        for one in (getattr(error, "code", None), getattr(error, "type", None))
+        if isinstance(one, str) and _CODE.fullmatch(one) and not any(one in text for text in asked)
+    ]
+    wait = error.response.headers.get("retry-after", "")
+    told = f", Retry-After: {wait}{' s' if wait.isdecimal() else ''}" if _WAIT.fullmatch(wait) else ""
+    return " ".join([f"HTTP {error.status_code}", *codes[:1]]) + told
+
+
+def _confidence(choice: Any, otherwise: float) -> float:
+    """The geometric mean of the tokens' probabilities; `otherwise` where they are not given."""
+    tokens = getattr(getattr(choice, "logprobs", None), "content", None)
+    values = [getattr(token, "logprob", None) for token in tokens or ()]
+    if not values or not all(isinstance(one, int | float) for one in values):
+        return otherwise
+    return math.exp(min(sum(float(one) for one in values if one is not None) / len(values), 0.0))
+
+
+def _count(usage: Any, name: str, characters: int) -> int:
+    """Tokens as the endpoint counted them; where it did not, about as many as the text has."""
+    found = getattr(usage, name, None)
+    return found if isinstance(found, int) and found >= 0 else tokens_of(characters)

@@ -1,0 +1,121 @@
+"""What a general model is told: the job, the schema, rows like the request, passages of documentation, the conversation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from microlith.data.censor import censored
+from microlith.data.example import Example
+from microlith.routing.retrieval import Nearest, passages_of
+from microlith.routing.route import Asked
+from microlith.task.keywords import OURS
+from microlith.task.plan import Json
+from microlith.task.schema import children
+from microlith.task.taskfile import Task
+
+Message = dict[str, str]
+"""`role` ("system", "user" or "assistant") and `content`, as chat interfaces take them."""
+
+_RULES = """\
+Answer the last request with one JSON object that fits this JSON Schema, and with nothing around it:
+{schema}
+
+What the schema marks with "x-source" is copied from the request letter for letter: never make such a value up, correct it or \
+translate it. An optional value that the request does not give is left out. What is marked with "x-computed" is computed again \
+afterwards. An answer whose "x-role" is "clarify" names what is missing; "out-of-scope" is for requests that are none of this job."""
+
+
+class GeneralPrompt:
+    """Writes the prompt of one task. Values that the schema calls secret are replaced in the rows that are shown."""
+
+    def __init__(
+        self, task: Task, *, examples: Sequence[Example] = (), documents: Sequence[Path | str] = (), shown: int = 4,
+        passages: int = 2,
+    ) -> None:  # fmt: skip
+        """Index what may be shown.
+
+        Args:
+            task: The task.
+            examples: Rows whose answers are right; the caller chooses whom it trusts.
+            documents: Text and Markdown files, or folders of them.
+            shown: Rows that one prompt shows, the nearest to the request; 0 for none.
+            passages: Passages of documentation that one prompt shows at most; 0 for none.
+
+        Raises:
+            UsageError: if a document cannot be read.
+            MissingExtra: if bm25s is not installed.
+        """
+        self.task = task
+        self._shown, self._passages = shown, passages
+        self._examples = tuple(examples) if shown else ()
+        self._written: dict[int, str | None] = {}
+        """Number of a row -> its text; None for one that may not be shown."""
+        self._near_examples = Nearest([one.input for one in self._examples])
+        self._near_passages = Nearest(passages_of(documents) if passages else ())
+        schema = json.dumps(task.schema.value, ensure_ascii=False)
+        self._head = f"{task.instruction}\n\n{_RULES.format(schema=schema)}"
+
+    @property
+    def characters(self) -> int:
+        """About how long a prompt is, the request left out."""
+        return sum(len(one["content"]) for one in self.messages(Asked(request="", trace_id="")))
+
+    def messages(self, asked: Asked) -> list[Message]:
+        """The conversation that ends with the request."""
+        parts = [self._head, *self._documentation(asked.request), *self._rows(asked.request)]
+        messages = [{"role": "system", "content": "\n\n".join(parts)}]
+        for turn in asked.turns:
+            messages.append({"role": "user", "content": turn.request})
+            messages.append({"role": "assistant", "content": turn.answer})
+        return [*messages, {"role": "user", "content": asked.request}]
+
+    def _documentation(self, request: str) -> list[str]:
+        found = islice(self._near_passages.order(request, like=True), self._passages)
+        texts = [self._near_passages.texts[place] for place in found]
+        return ["\n\n".join(["From the documentation:", *texts])] if texts else []
+
+    def _rows(self, request: str) -> list[str]:
+        found = filter(None, map(self._row, self._near_examples.order(request)))
+        rows = list(islice(found, self._shown))
+        return ["\n\n".join(["Requests like it, with their right answers:", *rows])] if rows else []
+
+    def _row(self, place: int) -> str | None:
+        """The text of a row; None where it does not fit the schema (any more) or its secrets cannot be replaced."""
+        if place not in self._written:
+            row = self._examples[place]
+            fits = self.task.validator.is_valid(row.output)
+            shown = censored(row, self.task.plan, Random(place)) if fits else None
+            self._written[place] = _told(shown) if shown else None
+        return self._written[place]
+
+
+def _told(row: Example) -> str:
+    return f"Request: {row.input}\nAnswer: {json.dumps(row.output, ensure_ascii=False)}"
+
+
+def response_format(task: Task) -> dict[str, Any]:
+    """What asks an OpenAI-compatible endpoint to hold its answer to the task's schema."""
+    return {
+        "type": "json_schema",
+        "json_schema": {"name": task.name, "schema": plain(task.schema.value), "strict": True},
+    }
+
+
+def plain(schema: Json) -> Json:
+    """A schema without the keywords that Microlith adds, which other readers may refuse."""
+    if not isinstance(schema, Mapping):
+        return schema
+    made: dict[str, Any] = {key: value for key, value in schema.items() if key not in OURS}
+    for keyword, parts, child in children(schema):
+        if len(parts) == 1:
+            made[keyword] = plain(child)
+            continue
+        if made[keyword] is schema[keyword]:
+            made[keyword] = schema[keyword].copy()
+        made[keyword][parts[1]] = plain(child)
+    return made

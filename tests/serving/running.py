@@ -1,0 +1,113 @@
+"""Real servers on loopback, and a desk whose models are scripted, for the tests of everything that speaks HTTP."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import uvicorn
+from fastapi import APIRouter, FastAPI
+
+from microlith.data.rows import renderer
+from microlith.errors import DataError, UnknownTask
+from microlith.inference.fake import FakeModel, Script
+from microlith.routing.route import Hop, Routed
+from microlith.serving.desk import Call, Desk, Served
+from microlith.task.plan import Json
+from microlith.task.taskfile import Task, load_task
+
+SINCE = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+class ScriptedDesk:
+    """A desk whose specialists answer from a script; keeps every call."""
+
+    def __init__(self, scripts: Mapping[str, Script], *, confidence: float = 0.97) -> None:
+        """`scripts` names tasks (packs or folders) and what their models answer."""
+        self._tasks: dict[str, Task] = {}
+        self._models: dict[str, FakeModel] = {}
+        for name, script in scripts.items():
+            task = load_task(name)
+            self._tasks[task.name] = task
+            model = FakeModel(script, plan=task.plan, name=f"{task.name}@3", confidence=confidence)
+            self._models[task.name] = model
+        self.calls: list[Call] = []
+        self.failure: Exception | None = None
+        """Raised by every call, where it is set."""
+
+    def served(self) -> tuple[Served, ...]:
+        return tuple(self.find(name) for name in sorted(self._tasks))
+
+    def find(self, task: str) -> Served:
+        if task not in self._tasks:
+            raise UnknownTask(f"the task {task!r} is not served")
+        known = self._tasks[task]
+        return Served(
+            task=known, model=f"{task}@3", card=None, route=("specialist", "general"), threshold=0.9, since=SINCE
+        )  # fmt: skip
+
+    async def answer(self, call: Call) -> Routed:
+        self.calls.append(call)
+        self.find(call.task)
+        if self.failure is not None:
+            raise self.failure
+        text = as_text(self._tasks[call.task], call.request)
+        prediction = self._models[call.task].predict([text])[0]
+        left = "no answer" if prediction.output is None else None
+        hop = Hop(
+            stage="specialist",
+            model=f"{call.task}@3",
+            latency_ms=1.5,
+            left=left,
+            confidence=prediction.confidence,
+        )
+        return Routed(
+            trace_id=f"trace-{len(self.calls)}", task=call.task, request=text, prediction=prediction, hops=(hop,),
+            latency_ms=2.0, model_ms=1.5,
+        )  # fmt: skip
+
+
+def as_text(task: Task, request: Json) -> str:
+    render = renderer(task)
+    if render is None:
+        if not isinstance(request, str):
+            raise DataError(f"the task {task.name} takes text, not {type(request).__name__}")
+        return request
+    try:
+        return render(json.loads(request) if isinstance(request, str) else request)
+    except ValueError as error:
+        raise DataError(f"the task {task.name} takes JSON: {error}") from error
+
+
+@contextmanager
+def serving(app: FastAPI | Callable[..., Any]) -> Iterator[str]:
+    """Run an app on a free loopback port; gives its base address, stops it at the end."""
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", lifespan="on"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started and thread.is_alive():
+        thread.join(0.01)
+    assert server.started, "the server did not start"
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(10)
+
+
+def app_of(desk: Desk, *routers: Callable[[Desk], APIRouter]) -> FastAPI:
+    """A bare app of some dialects."""
+    app = FastAPI()
+    for make in routers:
+        app.include_router(make(desk))
+    return app
+
+
+def requests_of(calls: Sequence[Call]) -> list[Json]:
+    """What was asked, in order."""
+    return [call.request for call in calls]
