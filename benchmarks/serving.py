@@ -1,14 +1,16 @@
 """The server under load: latency at a steady rate, the most it sustains, its own share of the time, its memory.
 
-    python -m benchmarks.serving [TASK] [--seconds N]
+    python -m benchmarks.serving [TASK] [--seconds N] [--rate N]
 
 Requests are rows of the task's validation part, sent over kept-open HTTP connections. At a steady rate each request has
 its moment, and its latency counts from that moment, so that a slow answer cannot hide those that had to wait behind it
-(coordinated omission). The peer is the plain floor of the same stack: /healthz of the same server in the same run.
+(coordinated omission). The server's own share counts from the moment of sending: all that the client waits for beside the
+models. The peer is the plain floor of the same stack: /healthz of the same server in the same run.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import itertools
 import json
@@ -18,6 +20,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,87 +30,88 @@ import numpy as np
 from microlith.data.load import load_examples, load_validation
 from microlith.task.taskfile import load_task
 
-RATE, CONNECTIONS, CLOSED = 100, 32, 16
-"""Requests a second at the steady rate; connections then, and where as many as possible are sent."""
+RATE = 100
+"""Requests a second at the steady rate."""
+CONNECTIONS, CLOSED = 32, 16
+"""Connections at the steady rate, and where as many requests as possible are sent."""
+WARM_S = 3.0
 
 Send = Callable[[bytes], Awaitable[bytes]]
 
 
-def main(task: str = "infra", seconds: float = 20.0) -> None:
+def main(task: str = "infra", seconds: float = 20.0, rate: float = RATE) -> None:
     """Measure one task and print."""
     given = load_task(task)
     rows = load_validation(given).examples or load_examples(given).examples[:500]
     bodies = [json.dumps({"input": one.input}).encode() for one in rows]
     with running([task]) as (address, facts, pid):
-        print(
-            f"serving {task}: listens {facts['seconds']:.2f} s after its call; {facts['tasks'][task]['model']}"
-        )
-        path = f"/v1/tasks/{task}/predict"
-        asyncio.run(_closed(address, path, bodies, 3.0))  # warm
-        steady = asyncio.run(_steady(address, path, bodies, seconds))
-        floor = asyncio.run(_steady(address, "/healthz", [b""], seconds / 4))
-        count, took = asyncio.run(_closed(address, path, bodies, seconds))
-        print(
-            _line(
-                "answer over HTTP",
-                steady.latencies_ms,
-                f"at {RATE}/s, n = {len(steady.latencies_ms)}, failed {steady.failed}",
-            )
-        )
-        print(
-            _line(
-                "/healthz, the floor",
-                floor.latencies_ms,
-                f"{_ratio(steady.latencies_ms, floor.latencies_ms)} times as long with an answer",
-            )
-        )
-        print(
-            _line(
-                "the route's own share",
-                steady.own_ms,
-                "time not spent waiting for a model; the trace is kept in it",
-            )
-        )
-        print(f"  sustained: {count / took:,.0f} answers a second over {CLOSED} connections")
-        print(f"  memory: {_memory_mb(pid):,.0f} MB resident")
+        (served,) = facts["tasks"].values()
+        print(f"serving {task}: listens {facts['seconds']:.2f} s after its call; {served['model']}")
+        path = f"/v1/tasks/{given.name}/predict"
+        asyncio.run(closed(address, path, bodies, WARM_S))
+        spent = cpu_s(pid)
+        answers = asyncio.run(steady(address, path, bodies, seconds, rate))
+        spent = cpu_s(pid) - spent
+        floor = asyncio.run(steady(address, "/healthz", [b""], seconds / 4, rate))
+        per_second = asyncio.run(closed(address, path, bodies, seconds))
+        _print(answers, floor, rate)
+        print(f"  processor: {1000 * spent / len(answers.latencies_ms):.2f} ms an answer, models included")
+        print(f"  sustained: {per_second:,.0f} answers a second over {CLOSED} connections")
+        print(f"  memory: {memory_mb(pid):,.0f} MB resident; load of the machine {os.getloadavg()[0]:.1f}")
 
 
+def _print(answers: Measured, floor: Measured, rate: float) -> None:
+    times = np.median(answers.latencies_ms) / np.median(floor.latencies_ms)
+    told = f"at {rate:g}/s, n = {len(answers.latencies_ms)}"
+    print(line("answer over HTTP", answers.latencies_ms, told))
+    print(line("/healthz, the floor", floor.latencies_ms, f"{times:.1f} times as long with an answer"))
+    shares = [_shares(*pair) for pair in zip(answers.replies, answers.waits_ms, strict=True)]
+    print(line("the server's own share", [own for own, _ in shares], "HTTP, checks, route, trace"))
+    print(line("of that the route", [route for _, route in shares], "choosing among stages"))
+
+
+def _shares(reply: bytes, wait_ms: float) -> tuple[float, float]:
+    """Milliseconds of one answer that no model took: as the client sees it, and inside the route."""
+    facts = json.loads(reply)
+    models_ms = sum(hop["latency_ms"] for hop in facts["hops"])
+    return wait_ms - models_ms, facts["latency_ms"] - models_ms
+
+
+@dataclass(kw_only=True)
 class Measured:
-    """What one run saw."""
+    """What one run at a steady rate saw."""
 
-    def __init__(self) -> None:
-        self.latencies_ms: list[float] = []
-        self.own_ms: list[float] = []
-        self.failed = 0
-
-    def note(self, reply: bytes, latency_ms: float) -> None:
-        """Keep one reply."""
-        self.latencies_ms.append(latency_ms)
-        try:
-            facts = json.loads(reply)
-            self.own_ms.append(facts["latency_ms"] - sum(hop["latency_ms"] for hop in facts["hops"]))
-        except (ValueError, KeyError, TypeError):
-            self.failed += b"status" not in reply
+    latencies_ms: list[float] = field(default_factory=list)
+    """From the moment at which each request was due."""
+    waits_ms: list[float] = field(default_factory=list)
+    """From the moment at which each request was sent."""
+    replies: list[bytes] = field(default_factory=list)
 
 
-async def _steady(address: str, path: str, bodies: Sequence[bytes], seconds: float) -> Measured:
+async def steady(
+    address: str, path: str, bodies: Sequence[bytes], seconds: float, rate: float = RATE
+) -> Measured:
+    """Send `rate` requests a second, come what may."""
     measured, begun = Measured(), time.perf_counter() + 0.1
-    moments = iter([begun + number / RATE for number in range(int(seconds * RATE))])
+    moments = iter([begun + number / rate for number in range(max(1, int(seconds * rate)))])
     texts = itertools.cycle(bodies)
 
     async def worker() -> None:
         async with connection(address, path) as send:
             for moment in moments:
                 await asyncio.sleep(max(0.0, moment - time.perf_counter()))
-                reply = await send(next(texts))
-                measured.note(reply, 1000.0 * (time.perf_counter() - moment))
+                sent = time.perf_counter()
+                measured.replies.append(await send(next(texts)))
+                end = time.perf_counter()
+                measured.latencies_ms.append(1000.0 * (end - moment))
+                measured.waits_ms.append(1000.0 * (end - sent))
 
     await asyncio.gather(*(worker() for _ in range(CONNECTIONS)))
     return measured
 
 
-async def _closed(address: str, path: str, bodies: Sequence[bytes], seconds: float) -> tuple[int, float]:
-    """Answers, and the seconds that they took, where every connection asks again at once."""
+async def closed(address: str, path: str, bodies: Sequence[bytes], seconds: float) -> float:
+    """Answers a second where every connection asks again at once."""
     texts, count, begun = itertools.cycle(bodies), 0, time.perf_counter()
 
     async def worker() -> None:
@@ -118,7 +122,7 @@ async def _closed(address: str, path: str, bodies: Sequence[bytes], seconds: flo
                 count += 1
 
     await asyncio.gather(*(worker() for _ in range(CLOSED)))
-    return count, time.perf_counter() - begun
+    return count / (time.perf_counter() - begun)
 
 
 @asynccontextmanager
@@ -139,7 +143,7 @@ async def connection(address: str, path: str) -> AsyncIterator[Send]:
         )
         found = await reader.readexactly(length)
         if b" 200 " not in answer.split(b"\r\n", 1)[0]:
-            raise RuntimeError(found.decode()[:300])
+            raise SystemExit(f"the server answered: {found.decode()[:300]}")
         return found
 
     try:
@@ -149,35 +153,48 @@ async def connection(address: str, path: str) -> AsyncIterator[Send]:
 
 
 @contextmanager
-def running(tasks: Sequence[str], *more: str) -> Iterator[tuple[str, Any, int]]:
+def running(
+    tasks: Sequence[str], *more: str, environment: dict[str, str] | None = None
+) -> Iterator[tuple[str, Any, int]]:
     """`microlith serve` in a process of its own: its address, what it said, its process id."""
     command = [sys.executable, "-m", "microlith", "serve", *tasks, "--port", "0", "--json", *more]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=os.environ)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={**os.environ, **(environment or {})}
+    )
     try:
         assert process.stdout is not None
-        line = process.stdout.readline()
-        if not line:
+        said = process.stdout.readline()
+        if not said:
             raise SystemExit(f"the server did not start; try: microlith serve {' '.join(tasks)}")
-        facts = json.loads(line)
+        facts = json.loads(said)
         yield facts["address"], facts, process.pid
     finally:
         process.terminate()
         process.wait(30)
 
 
-def _line(name: str, values: Sequence[float], note: str) -> str:
-    p50, p99 = np.percentile(values, [50, 99]) if values else (float("nan"), float("nan"))
+def line(name: str, values_ms: Sequence[float], note: str) -> str:
+    """One line of the printed table."""
+    p50, p99 = np.percentile(values_ms, [50, 99])
     return f"  {name}: p50 {p50:.2f} ms, p99 {p99:.2f} ms; {note}"
 
 
-def _ratio(ours: Sequence[float], theirs: Sequence[float]) -> str:
-    return f"{np.median(ours) / np.median(theirs):.1f}"
+def memory_mb(pid: int) -> float:
+    """Resident memory of a process."""
+    rows = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
+    return next(float(row.split()[1]) / 1024 for row in rows if row.startswith("VmRSS"))
 
 
-def _memory_mb(pid: int) -> float:
-    lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
-    return next(float(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
+def cpu_s(pid: int) -> float:
+    """Processor seconds that a process has used; unlike latencies, hardly changed by what else the machine does."""
+    facts = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(facts[11]) + int(facts[12])) / os.sysconf("SC_CLK_TCK")
 
 
 if __name__ == "__main__":
-    main(*(sys.argv[1:2] or ["infra"]))
+    parser = argparse.ArgumentParser(description="Measure `microlith serve` under load.")
+    parser.add_argument("task", nargs="?", default="infra")
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--rate", type=float, default=RATE)
+    chosen = parser.parse_args()
+    main(chosen.task, chosen.seconds, chosen.rate)

@@ -10,7 +10,7 @@ import pytest
 from microlith.inference.fake import FakeModel
 from microlith.inference.protocol import FieldPrediction, Prediction
 from microlith.routing.route import Answer, Asked, Turn
-from microlith.routing.stages import LocalStage, with_turns
+from microlith.routing.stages import MEMORY, QUICK_S, SHORT, LocalStage, with_turns
 
 
 def said(text: str, *fields: FieldPrediction) -> Prediction:
@@ -117,6 +117,74 @@ def test_what_answers_at_once_needs_no_thread() -> None:
     stage = LocalStage("rules", FakeModel({"hi": "yes"}, name="rules"), None)
     found = asyncio.run(stage.ask(Asked(request="hi", trace_id="t"), timeout_s=1))
     assert (found.prediction.output, stage.name, stage.model) == ("yes", "rules", "rules")
+
+
+class Timed:
+    """A model that takes a stated time by the clock that it is, and keeps which threads asked it."""
+
+    name = "timed"
+
+    def __init__(self, takes_s: float) -> None:
+        self.now_s, self.takes_s = 0.0, takes_s
+        self.asked_by: list[int] = []
+
+    def predict(self, requests: Sequence[str]) -> list[Prediction]:
+        self.asked_by.append(threading.get_ident())
+        self.now_s += self.takes_s * len(requests)
+        return [said(one) for one in requests]
+
+
+def on_the_loop(takes_s: Sequence[float], last: str = "a") -> list[bool]:
+    """For one request after the other, each taking so long: was it answered on the event loop?"""
+
+    async def main() -> list[bool]:
+        model = Timed(0.0)
+        with ThreadPoolExecutor(2) as threads:
+            stage = LocalStage("specialist", model, threads, workers=2, clock=lambda: model.now_s)
+            for place, model.takes_s in enumerate(takes_s):
+                request = last if place == len(takes_s) - 1 else "a"
+                await stage.ask(Asked(request=request, trace_id="t"), timeout_s=9)
+        return [one == threading.get_ident() for one in model.asked_by]
+
+    return asyncio.run(main())
+
+
+def test_a_model_that_has_shown_to_be_quick_is_asked_on_the_event_loop() -> None:
+    assert on_the_loop([QUICK_S / 2] * 3) == [False, True, True]
+
+
+def test_a_slow_model_is_asked_in_threads_alone() -> None:
+    assert not any(on_the_loop([QUICK_S * 2] * 3))
+
+
+def test_a_model_that_turns_slow_is_left_to_threads_again() -> None:
+    assert on_the_loop([QUICK_S / 2, 1.0, 1.0]) == [False, True, False]
+
+
+def test_a_slow_first_answer_is_forgotten() -> None:
+    assert on_the_loop([2 * QUICK_S, *[QUICK_S / 2] * 2 * MEMORY])[-1]
+
+
+def test_a_long_request_to_a_quick_model_goes_to_a_thread() -> None:
+    assert on_the_loop([QUICK_S / 2] * 3, last="a" * (SHORT + 1)) == [False, True, False]
+
+
+def test_a_quick_model_at_work_in_a_thread_is_not_asked_by_the_event_loop_too() -> None:
+    async def main() -> None:
+        model = Held()
+        with ThreadPoolExecutor(1) as threads:
+            stage = LocalStage("specialist", model, threads, clock=lambda: 0.0)
+            model.go.release()
+            await asks(stage, "a")[0]
+            long = asks(stage, "b" * (SHORT + 1))
+            await begun(model)
+            short = asks(stage, "c")
+            await asyncio.sleep(0)
+            assert stage.waiting == 1
+            model.go.release(2)
+            await asyncio.gather(*long, *short)
+
+    asyncio.run(main())
 
 
 TURNS = (Turn(request="create vm\nweb", answer="{}"), Turn(request="start it", answer="{}"))

@@ -15,6 +15,8 @@ from fastapi import APIRouter, FastAPI
 from microlith.data.rows import renderer
 from microlith.errors import DataError, UnknownTask
 from microlith.inference.fake import FakeModel, Script
+from microlith.routing.cost import Savings
+from microlith.routing.general_prompt import GeneralPrompt
 from microlith.routing.route import Hop, Routed
 from microlith.serving.desk import Call, Desk, Served
 from microlith.task.plan import Json
@@ -49,6 +51,12 @@ class ScriptedDesk:
         return Served(
             task=known, model=f"{task}@3", card=None, route=("specialist", "general"), threshold=0.9, since=SINCE
         )  # fmt: skip
+
+    async def prompt(self, task: str) -> GeneralPrompt:
+        return GeneralPrompt(self.find(task).task)
+
+    def savings(self) -> dict[str, Savings]:
+        return {}
 
     async def answer(self, call: Call) -> Routed:
         self.calls.append(call)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import subprocess
+import sys
 from multiprocessing.queues import SimpleQueue
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -8,18 +10,33 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect, text
 
 from microlith.errors import StorageError
 from microlith.store.engine import open_engine, reading, writing
-from microlith.store.migrate import migrate
+from microlith.store.migrate import _config, migrate
 from microlith.store.settings import setting
-from microlith.store.tables import METADATA
+from microlith.store.tables import METADATA, REVISION
 
 
 def test_the_migrations_make_the_tables_that_are_declared(engine: Engine) -> None:
     with reading(engine) as connection:
         assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
+
+
+def test_the_last_migration_is_the_one_that_is_declared() -> None:
+    assert ScriptDirectory.from_config(_config()).get_heads() == [REVISION]
+
+
+def test_a_current_database_is_opened_without_the_library_of_migrations(tmp_path: Path) -> None:
+    migrate(open_engine(None, tmp_path))
+    program = (
+        "import sys; from pathlib import Path; from microlith.store.engine import open_engine;"
+        "from microlith.store.migrate import migrate; migrate(open_engine(None, Path(sys.argv[1])));"
+        "sys.exit('alembic' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False).returncode == 0
 
 
 def test_migrating_again_changes_nothing(engine: Engine) -> None:

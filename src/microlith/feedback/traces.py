@@ -32,6 +32,7 @@ RETRY_AFTER_S = 1.0
 MOST = 1000
 """Most traces that are read at once."""
 
+_INSERT = insert(TRACES)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
@@ -134,7 +135,7 @@ class TraceWriter:
         while True:
             try:
                 with writing(self._engine) as connection:
-                    connection.execute(insert(TRACES), rows)
+                    connection.execute(_INSERT, rows)
                 return
             except StorageError as error:
                 if not is_passing(error) or self._clock() >= end:

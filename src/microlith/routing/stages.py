@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
+from math import inf
+from time import perf_counter
 from typing import NamedTuple
 
 from microlith.inference.protocol import Model, Prediction
@@ -14,25 +16,35 @@ from microlith.routing.route import Answer, Asked, Turn
 
 MOST = 32
 """Requests that are answered together at most: more only lengthens the wait of the first."""
+QUICK_S = 0.001
+"""A model that usually takes less for a request is asked on the event loop: a thread costs as much to wake and to hear."""
+SHORT = 2_000
+"""Longest request, in characters, that is answered there, since the usual time says nothing of longer ones."""
+MEMORY = 16
+"""About so many requests make the usual time."""
 
 
 class LocalStage:
     """A model of this process. Requests that arrive while it works are answered together. Used from one event loop."""
 
     def __init__(
-        self, name: str, model: Model, executor: Executor | None, *, workers: int = 1, most: int = MOST
-    ) -> None:
+        self, name: str, model: Model, executor: Executor | None, *, workers: int = 1, most: int = MOST,
+        clock: Callable[[], float] = perf_counter,
+    ) -> None:  # fmt: skip
         """Ask `model` under the name `name`.
 
         Args:
             name: The stage's name.
             model: The model; it is asked from other threads, `workers` at a time.
-            executor: Its threads; None asks on the event loop itself, for what answers in microseconds.
+            executor: Its threads; None always asks on the event loop itself, for what answers in microseconds.
             workers: Batches that are answered at a time, at least 1.
             most: Requests of one batch, at least 1.
+            clock: Gives seconds.
         """
-        self._name, self._model, self._executor = name, model, executor
-        self._free, self._most = workers, most
+        self._name, self._model, self._executor, self._clock = name, model, executor, clock
+        self._usual_s = inf
+        """Seconds that the model takes for a request; infinite before it was asked."""
+        self._workers, self._free, self._most = workers, workers, most
         self._waiting: deque[_Waiting] = deque()
 
     @property
@@ -52,13 +64,20 @@ class LocalStage:
 
     async def ask(self, asked: Asked, *, timeout_s: float) -> Answer:
         """Answer one request; see `Stage.ask`. The caller ends it after `timeout_s`."""
+        request = with_turns(asked)
         if self._executor is None:
-            return Answer(prediction=_shifted(asked, self._model.predict([with_turns(asked)])[0]))
+            return Answer(prediction=_shifted(asked, self._model.predict([request])[0]))
+        if self._is_quick(request):
+            return Answer(prediction=_shifted(asked, self._timed([request])[0]))
         future: asyncio.Future[Prediction] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(with_turns(asked), future))
+        self._waiting.append(_Waiting(request, future))
         if self._free:
             self._start()
         return Answer(prediction=_shifted(asked, await future))
+
+    def _is_quick(self, request: str) -> bool:
+        """Is it answered sooner than a thread would be heard? Not while one works: a model may be made for one at a time."""
+        return self._usual_s < QUICK_S and len(request) <= SHORT and self._free == self._workers
 
     def _start(self) -> None:
         """Hand the next batch to a thread; requests whose callers have gone are dropped."""
@@ -71,9 +90,20 @@ class LocalStage:
             return
         self._free -= 1
         work = asyncio.get_running_loop().run_in_executor(
-            self._executor, self._model.predict, [one.request for one in batch]
+            self._executor, self._timed, [one.request for one in batch]
         )
         work.add_done_callback(lambda done: self._finish(batch, done))
+
+    def _timed(self, requests: list[str]) -> list[Prediction]:
+        """Ask the model, and keep how long it takes."""
+        began = self._clock()
+        answers = self._model.predict(requests)
+        took_s = (self._clock() - began) / len(requests)
+        usual_s = took_s if self._usual_s == inf else self._usual_s
+        self._usual_s = (
+            usual_s + (took_s - usual_s) / MEMORY
+        )  # two threads may lose one of two updates, which is no harm
+        return answers
 
     def _finish(self, batch: Sequence[_Waiting], done: asyncio.Future[list[Prediction]]) -> None:
         self._free += 1

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from time import perf_counter
 
 from fastapi import APIRouter, FastAPI, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 
 from microlith.serving import (
     http_errors,
@@ -26,8 +26,9 @@ from microlith.serving.gate import Gate
 from microlith.serving.http_errors import Shapes
 from microlith.serving.limits import BodyLimit, RateLimit
 from microlith.serving.logging_rules import AccessLog
-from microlith.serving.mcp_server import mcp_app
+from microlith.serving.mcp_route import McpRoute, load
 from microlith.serving.metrics import CONTENT_TYPE
+from microlith.serving.native_errors import FAILURES
 from microlith.serving.pack_cors import PackCors
 from microlith.serving.parts import Parts
 from microlith.serving.settings import LOOPBACK, ServeSettings
@@ -49,11 +50,12 @@ def make_app(parts: Parts, *, close: Callable[[], Awaitable[None]] | None = None
         TaskError: if what a task says of its own routes is wrong.
     """
     desk = parts.desk
-    mcp = mcp_app(desk, loopback=parts.settings.host in LOOPBACK and not parts.keys.required)
+    loopback = parts.settings.host in LOOPBACK and not parts.keys.required
+    mcp = McpRoute(lambda: load(desk, loopback=loopback))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with mcp.router.lifespan_context(mcp):
+        async with mcp.lifespan():
             desk.start()
             yield
         await desk.close()
@@ -69,7 +71,7 @@ def make_app(parts: Parts, *, close: Callable[[], Awaitable[None]] | None = None
     app.include_router(_health(parts))
     for dialect in DIALECTS:
         app.include_router(dialect.router(desk))
-    app.router.routes.extend(mcp.routes)
+    app.router.routes.append(mcp.route("/mcp"))
     _protect(app, parts)
     return app
 
@@ -97,7 +99,7 @@ def _rate(settings: ServeSettings) -> RateLimit | None:
 
 
 def _health(parts: Parts) -> APIRouter:
-    made = APIRouter(tags=["operation"])
+    made = APIRouter(tags=["operation"], responses=FAILURES)
 
     @made.get("/healthz", summary="Does the process answer?")
     async def healthz() -> dict[str, str]:
@@ -111,7 +113,7 @@ def _health(parts: Parts) -> APIRouter:
         }
         return JSONResponse({"status": "ready", "tasks": tasks})
 
-    @made.get("/metrics", summary="For Prometheus", response_class=Response)
+    @made.get("/metrics", summary="For Prometheus", response_class=PlainTextResponse)
     async def metrics() -> Response:
         return Response(parts.metrics.text(), media_type=CONTENT_TYPE)
 

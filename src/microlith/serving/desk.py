@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from microlith.registry.card import Card
+from microlith.routing.cost import Savings
 from microlith.routing.route import Routed, Stage, Turn
 from microlith.task.plan import Json
 from microlith.task.taskfile import Task
+
+if TYPE_CHECKING:
+    from microlith.routing.general_prompt import GeneralPrompt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +66,18 @@ class Desk(Protocol):
         Raises:
             UnknownTask: if it is not served.
         """
+        ...
+
+    async def prompt(self, task: str) -> GeneralPrompt:
+        """What a general model is told of a task: its schema, the nearest labelled rows, passages of documentation.
+
+        Raises:
+            UnknownTask: if it is not served.
+        """
+        ...
+
+    def savings(self) -> Mapping[str, Savings]:
+        """What the requests of each task cost since the server began, beside what the general model would have."""
         ...
 
     async def answer(self, call: Call) -> Routed:

@@ -98,6 +98,8 @@ def _problem(found: Mapping[str, Any]) -> Problem:
         return Problem(what=f"the body is not JSON: {why}", place=f"body, character {path[0] if path else 0}")
     if found["type"] == "missing":
         what = "this is needed and missing"
+    elif found["type"] == "union_tag_invalid":  # its words quote the value
+        what = f"expected one of {found['ctx']['expected_tags']}"
     elif found["type"] in ("value_error", "assertion_error"):  # their words may quote the value
         what = "this value cannot be taken"
     else:

@@ -11,11 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from time import perf_counter
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from microlith.data.rows import renderer
 from microlith.errors import DataError, MicrolithError, Overloaded, TooLarge, UnknownTask, first_line
 from microlith.inference.cores import usable_cores
+from microlith.routing.cost import Ledger, Savings
 from microlith.routing.route import Asked, Routed, Turn
 from microlith.serving.desk import Call, Served
 from microlith.serving.gate import admit, may_see
@@ -23,6 +24,9 @@ from microlith.serving.loading import Loaded, Loader, tasks_to_serve
 from microlith.serving.settings import ServeSettings
 from microlith.task.plan import Json, Plan
 from microlith.task.taskfile import Task
+
+if TYPE_CHECKING:
+    from microlith.routing.general_prompt import GeneralPrompt
 
 LOG = logging.getLogger("microlith.serving")
 
@@ -65,6 +69,7 @@ class LiveDesk:
         self._loader = Loader(settings, self._executor)
         self._lines: dict[str, Loaded] = {}
         self._refused: dict[str, int | None] = {}
+        self._ledgers: dict[str, Ledger] = {}
         self._watching: asyncio.Task[None] | None = None
         self.inside = 0
         """Requests that are being worked on."""
@@ -77,6 +82,9 @@ class LiveDesk:
         """
         for task in tasks_to_serve(self._settings):
             self._lines[task.name] = self._loader.load(task)
+            self._ledgers[task.name] = Ledger(
+                price_in=task.general.price_in, price_out=task.general.price_out
+            )
         self._tell()
 
     def start(self) -> None:
@@ -87,6 +95,7 @@ class LiveDesk:
         """Stop looking, and let the threads end."""
         if self._watching is not None:
             self._watching.cancel()
+        await self._loader.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     def _tell(self) -> None:
@@ -103,8 +112,23 @@ class LiveDesk:
         return tuple(line.served for line in self.lines if may_see(line.served.task.name))
 
     def find(self, task: str) -> Served:
-        """See `Desk.find`."""
-        return self._line(task).served
+        """See `Desk.find`.
+
+        Raises:
+            NotForTask: if the caller's key is not for it.
+        """
+        line = self._line(task)
+        admit(task)
+        return line.served
+
+    async def prompt(self, task: str) -> GeneralPrompt:
+        """See `Desk.prompt`; made at the first call."""
+        found = self._line(task).served.task
+        return await asyncio.get_running_loop().run_in_executor(None, self._loader.prompt, found)
+
+    def savings(self) -> dict[str, Savings]:
+        """See `Desk.savings`; what the caller's key is not for is left out."""
+        return {task: ledger.savings() for task, ledger in sorted(self._ledgers.items()) if may_see(task)}
 
     async def answer(self, call: Call) -> Routed:
         """See `Desk.answer`."""
@@ -136,6 +160,7 @@ class LiveDesk:
         )  # fmt: skip
         routed = await line.chain.answer(asked, general=call.general)
         await self._keeper.keep(task.plan, routed, at=at, labels=dict(call.labels))
+        self._ledgers[task.name].add(routed)
         for watcher in self._watchers:
             watcher.observe(routed)
         return routed
@@ -145,7 +170,7 @@ class LiveDesk:
         if found is None:
             raise UnknownTask(
                 f"the task {task[:80]!r} is not served here",
-                mend=f"served are {', '.join(sorted(self._lines))}",
+                mend=f"served are {', '.join(filter(may_see, sorted(self._lines))) or 'none for this key'}",
             )
         return found
 

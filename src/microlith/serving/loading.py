@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from microlith.errors import ArtifactError, TaskError
 from microlith.inference.cores import usable_cores
@@ -16,7 +16,6 @@ from microlith.registry.heldout import read_heldout
 from microlith.registry.models import load_folder, rules_model
 from microlith.routing.chain import Chain, Link
 from microlith.routing.circuit import Circuit
-from microlith.routing.route import Stage
 from microlith.routing.stages import LocalStage
 from microlith.routing.threshold import Threshold, find_threshold
 from microlith.serving.desk import Served
@@ -25,6 +24,8 @@ from microlith.task.taskfile import Task
 
 if TYPE_CHECKING:
     from microlith.data.example import Example
+    from microlith.routing.general import GeneralStage
+    from microlith.routing.general_prompt import GeneralPrompt
 
 CERTAIN = 1.0
 """Confidence that rules must state to be believed before the specialist is asked."""
@@ -56,6 +57,8 @@ class Loader:
         self._settings, self._executor = settings, executor
         self._now = now or (lambda: datetime.now(UTC))
         self._examples: dict[str, Sequence[Example]] = {}
+        self._general: dict[str, Link | None] = {}
+        self._prompts: dict[str, GeneralPrompt] = {}
 
     def live_version(self, task: Task) -> int | None:
         """The version that answers: what "live" stands for, else the newest; None where nothing is registered."""
@@ -110,8 +113,25 @@ class Loader:
         ]
         return open_artifact(task.name, max(versions), root=root) if versions else None
 
-    def general(self, task: Task) -> Stage | None:
-        """The general model that the task or the server names; None where neither does."""
+    def general(self, task: Task) -> Link | None:
+        """The general model that the task or the server names; None where neither does. It outlives the specialists."""
+        if task.name not in self._general:
+            stage = self._general_stage(task)
+            made = (
+                None
+                if stage is None
+                else Link(stage=stage, timeout_s=task.general.timeout_s, breaker=Circuit())
+            )
+            self._general[task.name] = made
+        return self._general[task.name]
+
+    async def close(self) -> None:
+        """End the connections to general models."""
+        for link in self._general.values():
+            if link is not None:
+                await cast("GeneralStage", link.stage).aclose()
+
+    def _general_stage(self, task: Task) -> GeneralStage | None:
         url, model, key = self._settings.general_from(os.environ)
         url, model = task.general.base_url or url, task.general.model or model
         if not url or not model:
@@ -123,7 +143,18 @@ class Loader:
             base_url=url, model=model, api_key=key, timeout_s=given.timeout_s, price_in=given.price_in,
             price_out=given.price_out, shown=given.examples,
         )  # fmt: skip
-        return GeneralStage(task, settings, examples=self.examples(task), documents=given.documents)
+        return GeneralStage(task, settings, prompt=self.prompt(task))
+
+    def prompt(self, task: Task) -> GeneralPrompt:
+        """What a general model is told of the task; indexed once."""
+        from microlith.routing.general_prompt import GeneralPrompt
+
+        if task.name not in self._prompts:
+            given = task.general
+            self._prompts[task.name] = GeneralPrompt(
+                task, examples=self.examples(task), documents=given.documents, shown=given.examples
+            )
+        return self._prompts[task.name]
 
     def examples(self, task: Task) -> Sequence[Example]:
         """The task's labelled rows, read once; those that are wrong are left out."""
@@ -148,7 +179,7 @@ class _Building:
             return self._rules(before="specialist" in self.task.route[place:])
         if name == "specialist":
             return self._specialist()
-        return self._general() if name == "general" else self._nearest()
+        return self._loader.general(self.task) if name == "general" else self._nearest()
 
     def _rules(self, *, before: bool) -> Link | None:
         if self.task.rules is None:
@@ -180,12 +211,6 @@ class _Building:
             self.notes.append(f"its specialist is not believed: {self.threshold.why}")
             return NOBODY, self.threshold.why
         return self.threshold.value, ""
-
-    def _general(self) -> Link | None:
-        stage = self._loader.general(self.task)
-        if stage is None:
-            return None
-        return Link(stage=stage, timeout_s=self.task.general.timeout_s, breaker=Circuit())
 
     def _nearest(self) -> Link | None:
         artifact = self._loader.newest(self.task, "nearest")

@@ -10,9 +10,11 @@ from fastapi import APIRouter, Body
 from pydantic import BaseModel, ConfigDict, Field
 
 from microlith.errors import MicrolithError
+from microlith.routing.cost import Savings
 from microlith.routing.route import Hop, Routed, Turn
 from microlith.serving.desk import Call, Desk, Served
 from microlith.serving.http_errors import facts_of
+from microlith.serving.native_errors import FAILURES
 
 MOST = 256
 """Requests of one call."""
@@ -106,19 +108,36 @@ class TaskOut(BaseModel):
     output_schema: dict[str, Any]
 
 
+class SavingsOut(BaseModel):
+    """What the requests of one task cost since the server began."""
+
+    requests: int
+    local: int
+    general: int
+    refused: int
+    local_share: float | None
+    tokens: int
+    cost: float
+    saved_tokens: float
+    saved_cost: float
+    estimated: bool = Field(
+        description="True where the general model was never asked, so that savings follow from lengths."
+    )
+
+
 def router(desk: Desk) -> APIRouter:
     """The routes under /v1/tasks and the list of models."""
     made = APIRouter(tags=["microlith"])
 
-    @made.get("/v1/tasks", summary="Every task that is served")
+    @made.get("/v1/tasks", summary="Every task that is served", responses=FAILURES)
     async def tasks() -> list[TaskOut]:
         return [_task(one) for one in desk.served()]
 
-    @made.get("/v1/tasks/{task}", summary="One task")
+    @made.get("/v1/tasks/{task}", summary="One task", responses=FAILURES)
     async def task_(task: str) -> TaskOut:
         return _task(desk.find(task))
 
-    @made.post("/v1/tasks/{task}/predict", summary="Answer one request or many")
+    @made.post("/v1/tasks/{task}/predict", summary="Answer one request or many", responses=FAILURES)
     async def predict(task: str, body: Annotated[PredictIn, Body()]) -> PredictOut | ManyOut:
         if (body.input is None) == (body.inputs is None):
             from microlith.errors import UsageError
@@ -131,6 +150,14 @@ def router(desk: Desk) -> APIRouter:
         desk.find(task)
         answers = await asyncio.gather(*(_one_of_many(desk, _call(task, body, one)) for one in body.inputs))
         return ManyOut(predictions=list(answers))
+
+    @made.get(
+        "/v1/savings",
+        summary="What routes cost, beside sending everything to the general model",
+        responses=FAILURES,
+    )
+    async def savings() -> dict[str, SavingsOut]:
+        return {task: _savings(found) for task, found in desk.savings().items()}
 
     return made
 
@@ -174,6 +201,14 @@ def _hop(hop: Hop) -> HopOut:
     return HopOut(
         stage=hop.stage, model=hop.model, latency_ms=round(hop.latency_ms, 3), left=hop.left, detail=hop.detail,
         confidence=hop.confidence, tokens_in=hop.tokens_in, tokens_out=hop.tokens_out, cost=hop.cost,
+    )  # fmt: skip
+
+
+def _savings(found: Savings) -> SavingsOut:
+    return SavingsOut(
+        requests=found.requests, local=found.local, general=found.general, refused=found.refused, local_share=found.local_share,
+        tokens=found.tokens_in + found.tokens_out, cost=found.cost, saved_tokens=found.saved_tokens,
+        saved_cost=found.saved_cost, estimated=found.estimated,
     )  # fmt: skip
 
 

@@ -26,6 +26,13 @@ from microlith.serving.ollama_requests import Asking, ChatRequest, GenerateReque
 
 Said = Callable[[str], dict[str, Any]]
 """Text -> the members of an answer that hold it."""
+LINES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "content": {"application/x-ndjson": {}},
+        "description": "The answer; as lines of JSON unless `stream` is false.",
+    }
+}
+"""What the OpenAPI page says of answers beside their JSON."""
 
 
 def router(desk: Desk, *, now: Callable[[], datetime] | None = None) -> APIRouter:
@@ -43,7 +50,7 @@ def router(desk: Desk, *, now: Callable[[], datetime] | None = None) -> APIRoute
         reply = await replied(desk, call, request, schema=schema)
         return _response(body, reply, as_said, clock())
 
-    @made.post("/api/chat", summary="Answer the last user message", responses=FAILURES)
+    @made.post("/api/chat", summary="Answer the last user message", responses=LINES | FAILURES)
     async def chat(body: ChatRequest, request: Request, force: Force = None) -> Response:
         """`model` is the name of a served task. Without messages nothing is asked; the answer says that the task is there.
         A refusal of the route is an error, status 422.
@@ -54,7 +61,7 @@ def router(desk: Desk, *, now: Callable[[], datetime] | None = None) -> APIRoute
         text, turns = conversation(said(body.messages))
         return await answer(body, request, text, turns, force, _as_message)
 
-    @made.post("/api/generate", summary="Answer a prompt", responses=FAILURES)
+    @made.post("/api/generate", summary="Answer a prompt", responses=LINES | FAILURES)
     async def generate(body: GenerateRequest, request: Request, force: Force = None) -> Response:
         """See `/api/chat`. Without a prompt nothing is asked."""
         check(body)

@@ -10,6 +10,14 @@ from fastapi import Response
 
 from microlith.serving.dialect import Reply, Usage
 
+STREAM: dict[int | str, dict[str, Any]] = {
+    200: {
+        "content": {"text/event-stream": {}},
+        "description": "The answer; as events where `stream` says so.",
+    }
+}
+"""What the OpenAPI page says of answers beside their JSON."""
+
 
 def usage_of(usage: Usage) -> dict[str, int]:
     """How much was read and written; see `Usage`."""

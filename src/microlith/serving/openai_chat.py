@@ -19,7 +19,7 @@ from starlette.concurrency import run_in_threadpool
 from microlith.serving.desk import Call, Desk
 from microlith.serving.dialect import Force, Reply, StrictRoute, conversation, pick, replied
 from microlith.serving.dialect_text import Piece
-from microlith.serving.openai_answers import event_stream, headers_of, usage_of
+from microlith.serving.openai_answers import STREAM, event_stream, headers_of, usage_of
 from microlith.serving.openai_errors import FAILURES
 from microlith.serving.openai_requests import ChatRequest, asked_schema, check, said
 
@@ -28,7 +28,7 @@ def router(desk: Desk, *, now: Callable[[], float] = time.time) -> APIRouter:
     """The route; `now` gives seconds since 1970."""
     made = APIRouter(tags=["openai"], route_class=StrictRoute)
 
-    @made.post("/v1/chat/completions", summary="Answer the last user message", responses=FAILURES)
+    @made.post("/v1/chat/completions", summary="Answer the last user message", responses=STREAM | FAILURES)
     async def chat(body: ChatRequest, request: Request, force: Force = None) -> Response:
         """`model` is the name of a served task. The content of the answer is JSON, valid against the task's schema; a refusal
         says why. Members that would change the meaning of a request, such as `tools`, are refused; those that tune

@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 from microlith.serving.desk import Call, Desk
 from microlith.serving.dialect import Force, Reply, StrictRoute, pick, replied
 from microlith.serving.dialect_text import Piece
-from microlith.serving.openai_answers import event_stream, headers_of, usage_of
+from microlith.serving.openai_answers import STREAM, event_stream, headers_of, usage_of
 from microlith.serving.openai_errors import FAILURES
 from microlith.serving.openai_requests import CompletionRequest, check, prompt_of
 
@@ -22,7 +22,7 @@ def router(desk: Desk, *, now: Callable[[], float] = time.time) -> APIRouter:
     """The route; `now` gives seconds since 1970."""
     made = APIRouter(tags=["openai"], route_class=StrictRoute)
 
-    @made.post("/v1/completions", summary="Answer a prompt", responses=FAILURES)
+    @made.post("/v1/completions", summary="Answer a prompt", responses=STREAM | FAILURES)
     async def complete(body: CompletionRequest, request: Request, force: Force = None) -> Response:
         """See `/v1/chat/completions`. This form has no word for a refusal: the text is empty then, the finish reason
         `content_filter`, and `microlith.refusal` says why.

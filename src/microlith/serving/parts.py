@@ -8,6 +8,7 @@ from microlith.serving.keys import KeyStore
 from microlith.serving.live import Keeper, LiveDesk
 from microlith.serving.metrics import Metrics
 from microlith.serving.settings import ServeSettings, check_settings
+from microlith.serving.spans import Spans
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +30,7 @@ def make_parts(settings: ServeSettings, *, keeper: Keeper) -> Parts:
     keys = KeyStore(settings.root / "keys.json")
     check_settings(settings, has_keys=keys.required)
     metrics = Metrics()
-    desk = LiveDesk(settings, keeper, [metrics])
+    desk = LiveDesk(settings, keeper, [metrics, Spans()])
     metrics.watch_queue(lambda: desk.inside)
     desk.open()
     return Parts(settings=settings, desk=desk, metrics=metrics, keys=keys)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
@@ -26,7 +28,7 @@ def require_libraries() -> None:
     """
     from importlib.util import find_spec
 
-    names = ("fastapi", "uvicorn", "openai", "sqlalchemy", "alembic", "prometheus_client", "mcp")
+    names = ("fastapi", "uvicorn", "httptools", "openai", "sqlalchemy", "alembic", "prometheus_client", "mcp")
     absent = [name for name in names if find_spec(name) is None]
     if absent:
         raise MissingExtra(f"serving needs {', '.join(absent)}", mend=EXTRA)
@@ -59,6 +61,7 @@ def run(settings: ServeSettings, *, ready: Callable[[Running], None] | None = No
     import uvicorn
 
     from microlith.serving.app import make_app
+    from microlith.serving.http_head import BoundedHead
     from microlith.serving.keeping import open_keeper
     from microlith.serving.logging_rules import LOG_CONFIG
     from microlith.serving.parts import make_parts
@@ -67,7 +70,7 @@ def run(settings: ServeSettings, *, ready: Callable[[Running], None] | None = No
     keeper = open_keeper(settings)
     parts = make_parts(settings, keeper=keeper)
     config = uvicorn.Config(
-        make_app(parts, close=keeper.close), log_config=LOG_CONFIG, access_log=False, server_header=False, lifespan="on",
+        make_app(parts, close=keeper.close), log_config=LOG_CONFIG, access_log=False, server_header=False, lifespan="on", http=BoundedHead, ws="none",
         timeout_graceful_shutdown=round(settings.stop_s), backlog=2048,
     )  # fmt: skip
 
@@ -83,6 +86,8 @@ def run(settings: ServeSettings, *, ready: Callable[[Running], None] | None = No
                     )
                 )
 
+    # uvicorn raises the signal once more when all is answered: then it is no accident, and the exit code is 0.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     Server(config).run(sockets=[listening])
 
 

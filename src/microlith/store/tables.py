@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from sqlalchemy import JSON, Column, DateTime, Double, Index, Integer, MetaData, Table, Text, TypeDecorator
 from sqlalchemy.engine import Dialect
 
+REVISION = "0001"
+"""Number of the last migration in `microlith.store.migrations`, after which these are the tables."""
 METADATA = MetaData()
 
 

@@ -19,8 +19,35 @@ from tests.serving.small import UNPROVEN, register, task_folder
 RULES = """import re
 
 def parse(text):
-    found = re.search(r"open port (\\d{1,5})", text)
-    return {"action": "open", "port": int(found[1])} if found else None
+    if found := re.search(r"open port (\\d{1,5})", text):
+        return {"action": "open", "port": int(found[1])}
+    found = re.search(r"make a login for (\\w+) with password (\\S+)", text)
+    return {"action": "login", "user": found[1], "password": found[2]} if found else None
+"""
+ROUTES = """from pydantic import BaseModel
+
+from microlith.serving.desk import Call
+from microlith.serving.pack_api import Failure, PackRoute, Reply
+
+
+class Line(BaseModel):
+    line: str
+
+
+class Done(BaseModel):
+    action: dict
+
+
+def read(heard):
+    return Call(task=heard.task, request=heard.body.line)
+
+
+def write(heard, routed):
+    given = routed.prediction
+    return Reply(body=Failure(error=given.refusal), status=422) if given.output is None else Reply(body=Done(action=given.output))
+
+
+ROUTES = [PackRoute(path="/gate/v1/do", about="A line for the gate.", asks=Line, says=Done, read=read, write=write)]
 """
 GENERAL_S = 3
 """The tasks' own limit for the general model, in seconds."""
@@ -59,7 +86,8 @@ def make_home(root: Path) -> Path:
     register(mood, home)
     set_alias("mood", "live", 1, root=home)
     limit = f"[general]\ntimeout_s = {GENERAL_S}"
-    task_folder(root, "gate", route=("general", "rules"), more=limit, rules=RULES)
+    gate = task_folder(root, "gate", route=("general", "rules"), more=limit, rules=RULES)
+    (gate.folder / "serving.py").write_text(ROUTES, encoding="utf-8")
     task_folder(root, "music", route=("general", "nearest"), more=limit)
     register(task_folder(root, "orders", route=("specialist", "general"), more=limit), home, heldout=UNPROVEN)
     return home
@@ -77,7 +105,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plain]:
 
 @pytest.fixture
 def plain(running: Plain) -> Iterator[Plain]:
-    """The server, its general model in good health before and after."""
+    """The server, its general model in good health before and after; nothing that nobody foresaw happens meanwhile."""
     running.general_does(knows)
     yield running
     running.general_does(knows)
+    assert '"status": 500' not in running.server.said()
+    assert "Traceback" not in running.server.said()
