@@ -1,26 +1,44 @@
 """`make bench`: every measured target, each printed beside its peer in the same run.
 
-    python -m benchmarks [PUBLIC_DATA_FOLDER]
+    python -m benchmarks [PUBLIC_DATA_FOLDER] [--litellm PATH]
 
-The schema figures need the public data folder (see each module); they are skipped, and say so, without it.
+The schema figures need the public data folder, those of routers LiteLLM's command (see each module); they are skipped, and
+say so, without.
 """
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 
-from benchmarks import speed
+from benchmarks import peers_serving, serving, speed
+from microlith.registry import list_artifacts
 
 
-def main() -> None:
+def main(public: str | None, litellm: str | None) -> None:
     """Run the benchmarks one after the other."""
     speed.main("infra")
-    if len(sys.argv) < 2:
+    _serving()
+    peers_serving.main(litellm)
+    if public is None:
         print("schemas: skipped; give the folder of public data sets: python -m benchmarks FOLDER")
         return
-    subprocess.run([sys.executable, "benchmarks/json_schema.py", sys.argv[1]], check=False)
+    subprocess.run([sys.executable, "benchmarks/json_schema.py", public], check=False)
+
+
+def _serving() -> None:
+    """The server with infra, or else with any task that was trained here."""
+    trained = {one.task for one in list_artifacts() if one.card}
+    if not trained:
+        print("serving: skipped; train a task first: microlith train infra")
+        return
+    serving.main("infra" if "infra" in trained else min(trained))
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    parser.add_argument("public", nargs="?", metavar="PUBLIC_DATA_FOLDER")
+    parser.add_argument("--litellm", metavar="PATH", help="LiteLLM's command, in an environment of its own")
+    chosen = parser.parse_args()
+    main(chosen.public, chosen.litellm)
