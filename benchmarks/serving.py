@@ -64,7 +64,8 @@ def _print(answers: Measured, floor: Measured, rate: float) -> None:
     times = np.median(answers.latencies_ms) / np.median(floor.latencies_ms)
     told = f"at {rate:g}/s, n = {len(answers.latencies_ms)}"
     print(line("answer over HTTP", answers.latencies_ms, told))
-    print(line("/healthz, the floor", floor.latencies_ms, f"{times:.1f} times as long with an answer"))
+    sent = f"{np.median(floor.waits_ms):.2f} ms of it from sending; {times:.1f} times as long with an answer"
+    print(line("/healthz, the floor", floor.latencies_ms, sent))
     shares = [_shares(*pair) for pair in zip(answers.replies, answers.waits_ms, strict=True)]
     print(line("the server's own share", [own for own, _ in shares], "HTTP, checks, route, trace"))
     print(line("of that the route", [route for _, route in shares], "choosing among stages"))

@@ -163,10 +163,13 @@ class GeneralStage:
     async def _reply(self, messages: list[Message]) -> Reply:
         """What the endpoint says; an option that it does not know is left out from then on."""
         openai, options = self._openai, self._options
-        create: Any = self._connected().chat.completions.create
+        post: Any = (
+            self._connected().post
+        )  # its typed methods take a millisecond to walk through every schema
         while True:
+            body = {"model": self.model, "messages": messages, **options}
             try:
-                completion = await create(model=self.model, messages=messages, **options)
+                completion = await post("/chat/completions", cast_to=object, body=body)
             except openai.APITimeoutError:
                 raise TimeoutError(f"{self.model} did not answer in time") from None
             except openai.APIStatusError as error:
@@ -197,16 +200,16 @@ class GeneralStage:
         return self._client[1]
 
     def _read(self, completion: Any, messages: list[Message]) -> Reply:
-        choices = getattr(completion, "choices", None)
-        if not choices:
+        choice = _member(completion, "choices", 0)
+        if not isinstance(choice, Mapping):
             raise self._failed("what it says is not what OpenAI's interface promises")
-        text = getattr(getattr(choices[0], "message", None), "content", None)
+        text = _member(choice, "message", "content")
         text = text if isinstance(text, str) else ""
-        usage = getattr(completion, "usage", None)
+        usage = _member(completion, "usage")
         return Reply(
             text=text,
-            confidence=_confidence(choices[0], self.settings.assumed_confidence),
-            end=str(getattr(choices[0], "finish_reason", None) or ""),
+            confidence=_confidence(choice, self.settings.assumed_confidence),
+            end=str(choice.get("finish_reason") or ""),
             tokens_in=_count(usage, "prompt_tokens", sum(len(one["content"]) for one in messages)),
             tokens_out=_count(usage, "completion_tokens", len(text)),
         )
@@ -318,10 +321,20 @@ def _status(error: Any, messages: Sequence[Message]) -> str:
     return " ".join([f"HTTP {error.status_code}", *codes[:1]]) + told
 
 
+def _member(value: Any, *path: str | int) -> Any:
+    """What stands at `path` of a reply; None where it does not."""
+    for step in path:
+        try:
+            value = value[step]
+        except (TypeError, KeyError, IndexError):
+            return None
+    return value
+
+
 def _confidence(choice: Any, otherwise: float) -> float:
     """The geometric mean of the tokens' probabilities; `otherwise` where they are not given."""
-    tokens = getattr(getattr(choice, "logprobs", None), "content", None)
-    values = [getattr(token, "logprob", None) for token in tokens or ()]
+    tokens = _member(choice, "logprobs", "content")
+    values = [_member(token, "logprob") for token in tokens] if isinstance(tokens, list) else []
     if not values or not all(isinstance(one, int | float) for one in values):
         return otherwise
     return math.exp(min(sum(float(one) for one in values if one is not None) / len(values), 0.0))
@@ -329,5 +342,5 @@ def _confidence(choice: Any, otherwise: float) -> float:
 
 def _count(usage: Any, name: str, characters: int) -> int:
     """Tokens as the endpoint counted them; where it did not, about as many as the text has."""
-    found = getattr(usage, name, None)
+    found = _member(usage, name)
     return found if isinstance(found, int) and found >= 0 else tokens_of(characters)

@@ -24,14 +24,14 @@ def load(desk: Desk, *, loopback: bool) -> Starlette:
 
 
 class McpRoute:
-    """ASGI app of one path. Used from one event loop, inside its `lifespan`."""
+    """ASGI app of one path. Used from one event loop, inside its `lifespan`, which is entered once."""
 
     def __init__(self, make: Callable[[], Starlette]) -> None:
         """Answer with what `make` gives. It is called in a thread, so that other requests go on meanwhile."""
         self._make = make
         self._opened: asyncio.Future[Starlette] | None = None
         self._open: asyncio.Task[None] | None = None
-        self._ended: asyncio.Event | None = None
+        self._ended = asyncio.Event()
 
     @property
     def is_open(self) -> bool:
@@ -50,7 +50,6 @@ class McpRoute:
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
         """Requests may come inside this block; at its end, what is open is closed."""
-        self._ended = asyncio.Event()
         try:
             yield
         finally:
@@ -66,7 +65,6 @@ class McpRoute:
 
     async def _live(self, opened: asyncio.Future[Starlette]) -> None:
         """Hold the app's own lifespan, which must begin and end in one task."""
-        assert self._ended is not None, "a request came outside of the lifespan"
         try:
             app = await asyncio.to_thread(self._make)
             async with app.router.lifespan_context(app):
@@ -75,7 +73,6 @@ class McpRoute:
         except Exception as error:
             if opened.done():
                 raise
-            opened.set_exception(
-                error
-            )  # the request that waits for it answers for it; the next one tries anew
+            # The requests that wait answer for it, and the next one tries anew.
+            opened.set_exception(error)
             self._opened = self._open = None
