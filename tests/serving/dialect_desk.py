@@ -57,8 +57,8 @@ class DialectDesk(ScriptedDesk):
 
     def reset(self) -> None:
         """As new."""
-        self.calls.clear()
-        self.failure, self.is_general = None, False
+        super().reset()
+        self.is_general = False
 
     async def answer(self, call: Call) -> Routed:
         """See `Desk.answer`."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -12,16 +11,17 @@ from typing import Any
 import uvicorn
 from fastapi import APIRouter, FastAPI
 
-from microlith.data.rows import renderer
-from microlith.errors import DataError, UnknownTask
+from microlith.errors import UnknownTask
 from microlith.inference.fake import FakeModel, Script
 from microlith.routing.cost import Savings
 from microlith.routing.general_prompt import GeneralPrompt
 from microlith.routing.route import Hop, Routed
 from microlith.serving.desk import Call, Desk, Served
-from microlith.task.plan import Json
+from microlith.serving.live import request_of
 from microlith.task.taskfile import Task, load_task
 
+MOST = 1_000_000
+"""Characters of a request."""
 SINCE = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
@@ -40,6 +40,11 @@ class ScriptedDesk:
         self.calls: list[Call] = []
         self.failure: Exception | None = None
         """Raised by every call, where it is set."""
+
+    def reset(self) -> None:
+        """As new."""
+        self.calls.clear()
+        self.failure = None
 
     def served(self) -> tuple[Served, ...]:
         return tuple(self.find(name) for name in sorted(self._tasks))
@@ -63,7 +68,7 @@ class ScriptedDesk:
         self.find(call.task)
         if self.failure is not None:
             raise self.failure
-        text = as_text(self._tasks[call.task], call.request)
+        text = request_of(self._tasks[call.task], call.request, most=MOST)
         prediction = self._models[call.task].predict([text])[0]
         left = "no answer" if prediction.output is None else None
         hop = Hop(
@@ -79,22 +84,12 @@ class ScriptedDesk:
         )  # fmt: skip
 
 
-def as_text(task: Task, request: Json) -> str:
-    render = renderer(task)
-    if render is None:
-        if not isinstance(request, str):
-            raise DataError(f"the task {task.name} takes text, not {type(request).__name__}")
-        return request
-    try:
-        return render(json.loads(request) if isinstance(request, str) else request)
-    except ValueError as error:
-        raise DataError(f"the task {task.name} takes JSON: {error}") from error
-
-
 @contextmanager
 def serving(app: FastAPI | Callable[..., Any]) -> Iterator[str]:
     """Run an app on a free loopback port; gives its base address, stops it at the end."""
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", lifespan="on"))
+    # Without a log_config of its own: to set one closes the handlers of every library, and absl's closes its stream too.
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, log_level="error", lifespan="on")
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started and thread.is_alive():
@@ -114,8 +109,3 @@ def app_of(desk: Desk, *routers: Callable[[Desk], APIRouter]) -> FastAPI:
     for make in routers:
         app.include_router(make(desk))
     return app
-
-
-def requests_of(calls: Sequence[Call]) -> list[Json]:
-    """What was asked, in order."""
-    return [call.request for call in calls]

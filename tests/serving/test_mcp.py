@@ -24,7 +24,8 @@ from microlith.routing.stages import LocalStage
 from microlith.serving.desk import Call, Served
 from microlith.serving.gate import Gate, may_see
 from microlith.serving.keys import KeyStore
-from tests.serving.running import ScriptedDesk, as_text, serving
+from microlith.serving.live import request_of
+from tests.serving.running import MOST, ScriptedDesk, serving
 
 pytest.importorskip("mcp")
 
@@ -69,7 +70,9 @@ class RoutedDesk(ScriptedDesk):
         links = [Link(stage=LocalStage("specialist", self._models[call.task], None))]
         chain = Chain(task.name, task.plan, links, limit_s=self.limit_s)
         asked = Asked(
-            request=as_text(task, call.request), trace_id=f"trace-{number}", turns=tuple(call.turns)
+            request=request_of(task, call.request, most=MOST),
+            trace_id=f"trace-{number}",
+            turns=tuple(call.turns),
         )
         routed = await chain.answer(asked, general=call.general)
         self.ended.set()
@@ -106,8 +109,7 @@ def address(scripted: RoutedDesk) -> Iterator[str]:
 
 @pytest.fixture
 def desk(scripted: RoutedDesk) -> RoutedDesk:
-    scripted.calls.clear()
-    scripted.failure = None
+    scripted.reset()
     return scripted
 
 

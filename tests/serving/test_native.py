@@ -75,7 +75,7 @@ def test_what_a_caller_adds_reaches_the_desk(address: str, desk: ScriptedDesk) -
     [
         ({}, 400, "neither or both"), ({"input": "a", "inputs": ["b"]}, 400, "neither or both"),
         ({"input": "a", "force": "nobody"}, 422, "force"), ({"input": "a", "more": 1}, 422, "more"),
-        ({"inputs": ["a"] * 300}, 422, "inputs"), ({"input": {"a": 1}}, 422, "takes text, not dict"),
+        ({"inputs": ["a"] * 300}, 422, "inputs"), ({"input": {"a": 1}}, 422, "takes text, not an object"),
         ({"input": "a", "deadline_ms": 0}, 422, "deadline_ms"), ([], 422, "body"),
     ],
 )  # fmt: skip

@@ -23,20 +23,7 @@ from tests.serving.dialect_desk import (
     REFUSED,
     RISK,
     DialectDesk,
-    dialects,
 )
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[tuple[DialectDesk, str]]:
-    with dialects() as started:
-        yield started
-
-
-@pytest.fixture
-def desk(running: tuple[DialectDesk, str]) -> DialectDesk:
-    running[0].reset()
-    return running[0]
 
 
 @pytest.fixture(scope="module")

@@ -10,19 +10,7 @@ from typing import Any
 import openai
 import pytest
 
-from tests.serving.dialect_desk import ADD, ADDED, REFUSED, DialectDesk, dialects
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[tuple[DialectDesk, str]]:
-    with dialects() as started:
-        yield started
-
-
-@pytest.fixture
-def desk(running: tuple[DialectDesk, str]) -> DialectDesk:
-    running[0].reset()
-    return running[0]
+from tests.serving.dialect_desk import ADD, ADDED, REFUSED, DialectDesk
 
 
 @pytest.fixture(scope="module")

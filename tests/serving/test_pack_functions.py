@@ -85,8 +85,7 @@ def address(scripted: ScriptedDesk) -> Iterator[str]:
 
 @pytest.fixture
 def desk(scripted: ScriptedDesk) -> ScriptedDesk:
-    scripted.calls.clear()
-    scripted.failure = None
+    scripted.reset()
     return scripted
 
 

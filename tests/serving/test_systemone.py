@@ -12,19 +12,7 @@ import ollama
 import pytest
 
 from microlith.errors import Overloaded, StorageError
-from tests.serving.dialect_desk import ADD, ADDED, ODD, ODD_ANSWER, PLAIN, REFUSED, DialectDesk, dialects
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[tuple[DialectDesk, str]]:
-    with dialects() as started:
-        yield started
-
-
-@pytest.fixture
-def desk(running: tuple[DialectDesk, str]) -> DialectDesk:
-    running[0].reset()
-    return running[0]
+from tests.serving.dialect_desk import ADD, ADDED, ODD, ODD_ANSWER, PLAIN, REFUSED, DialectDesk
 
 
 @pytest.fixture(scope="module")
