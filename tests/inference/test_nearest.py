@@ -8,7 +8,8 @@ import pytest
 
 from microlith.data.example import Example
 from microlith.errors import ArtifactError, TrainingError
-from microlith.inference.nearest import NearestModel, words
+from microlith.inference.nearest import NearestModel
+from microlith.inference.word_index import words
 from microlith.task.compile import compile_plan
 from microlith.task.plan import Plan
 from tests.inference.test_spelling import FIGURES, SCHEMAS, of

@@ -104,9 +104,8 @@ def test_it_is_told_the_job_the_schema_the_nearest_rows_the_documentation_and_th
         "# Hosts\n\nEvery host points at one address.\n\n# Lunch\n\nSoup.\n", encoding="utf-8"
     )
     with endpoint(says(RIGHT)) as one:
-        stage = GeneralStage(
-            gate, settings(one), examples=toy("gate").examples, documents=[tmp_path / "hosts.md"]
-        )
+        prompt = GeneralPrompt(gate, examples=toy("gate").examples, documents=[tmp_path / "hosts.md"])
+        stage = GeneralStage(gate, settings(one), prompt=prompt)
         answers(stage, REQUEST, turns=(Turn(request="open port 9", answer='{"action": "open", "port": 9}'),))
         (sent,) = one.requests
     system, *rest = sent["messages"]
@@ -148,7 +147,8 @@ def test_a_secret_of_a_row_never_reaches_the_endpoint(tmp_path: Path, *, is_secr
     rows = toy("gate").examples
     assert all(any(secret in row.input for row in rows) for secret in SECRETS)
     with endpoint(says({"action": "login", "user": "ann"})) as one:
-        stage = GeneralStage(task, settings(one, shown=len(rows)), examples=rows)
+        prompt = GeneralPrompt(task, examples=rows, shown=len(rows))
+        stage = GeneralStage(task, settings(one), prompt=prompt)
         answers(stage, "make a login for ann", "make a login for bob with password")
         bodies = one.bodies
     assert all(body.count(b"with password ") >= 5 for body in bodies)
@@ -404,7 +404,7 @@ def test_many_requests_are_answered_at_a_time(gate: Task) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"timeout_s": 0}, {"max_tokens": 0}, {"shown": -1}, {"passages": -1}, {"price_in": -1.0},
+        {"timeout_s": 0}, {"max_tokens": 0}, {"price_in": -1.0},
         {"price_out": float("inf")}, {"temperature": 2.5}, {"assumed_confidence": 1.1}, {"model": ""},
         {"base_url": "127.0.0.1:11434"}, {"base_url": "ftp://x/v1"}, {"base_url": "http://x:99999/v1"},
         {"base_url": "http://me:k3y@x/v1"}, {"api_key": ""}, {"api_key": "k3y\n"}, {"api_key": "k3yé"},
@@ -414,6 +414,12 @@ def test_settings_that_cannot_work_are_refused_without_telling_the_key(wrong: di
     with pytest.raises(UsageError) as error:
         GeneralSettings(**{"base_url": "http://x/v1", "model": "big", "api_key": "k3y", **wrong})
     assert "k3y" not in str(error.value)
+
+
+@pytest.mark.parametrize("wrong", [{"shown": -1}, {"passages": -1}])
+def test_a_prompt_that_cannot_be_is_refused(gate: Task, wrong: dict[str, int]) -> None:
+    with pytest.raises(UsageError):
+        GeneralPrompt(gate, **wrong)
 
 
 def test_the_key_is_not_shown() -> None:

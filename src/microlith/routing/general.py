@@ -12,12 +12,10 @@ import math
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from microlith.data.example import Example
 from microlith.errors import MissingExtra, TeacherError, UsageError
 from microlith.routing.cost import price, tokens_of
 from microlith.routing.general_prompt import GeneralPrompt, Message, response_format
@@ -48,10 +46,6 @@ class GeneralSettings:
     """Longest time to one whole answer, connection included, above 0."""
     max_tokens: int = 1024
     """Longest answer, at least 1."""
-    shown: int = 4
-    """Labelled rows that it is shown, the nearest to the request; 0 for none."""
-    passages: int = 2
-    """Passages of documentation that it is shown at most; 0 for none."""
     price_in: float = 0.0
     """Money for a million tokens that it reads, from 0."""
     price_out: float = 0.0
@@ -73,8 +67,6 @@ class GeneralSettings:
         bounds = {
             "timeout_s": self.timeout_s > 0,
             "max_tokens": self.max_tokens >= 1,
-            "shown": self.shown >= 0,
-            "passages": self.passages >= 0,
             "price_in": 0 <= self.price_in < math.inf,
             "price_out": 0 <= self.price_out < math.inf,
             "temperature": 0 <= self.temperature <= 2,
@@ -101,8 +93,7 @@ class GeneralStage:
     name = NAME
 
     def __init__(
-        self, task: Task, settings: GeneralSettings, *, examples: Sequence[Example] = (),
-        documents: Sequence[Path | str] = (), prompt: GeneralPrompt | None = None,
+        self, task: Task, settings: GeneralSettings, *, prompt: GeneralPrompt | None = None,
         clock: Callable[[], float] = perf_counter,
     ) -> None:  # fmt: skip
         """Prepare to ask; nothing is connected yet.
@@ -110,19 +101,14 @@ class GeneralStage:
         Args:
             task: The task.
             settings: Where the model is and how it is asked.
-            examples: Rows whose answers are right, some of which are shown; their secrets are replaced.
-            documents: Text and Markdown files, or folders of them.
-            prompt: The task's prompt where the caller has it already; None makes it of examples and documents.
+            prompt: The task's prompt; None for one without rows and documentation.
             clock: Gives seconds.
 
         Raises:
-            MissingExtra: if openai or bm25s is not installed.
-            UsageError: if a document cannot be read.
+            MissingExtra: if openai is not installed.
         """
         self.settings, self.model = settings, settings.model
-        self.prompt = prompt or GeneralPrompt(
-            task, examples=examples, documents=documents, shown=settings.shown, passages=settings.passages
-        )
+        self.prompt = prompt or GeneralPrompt(task)
         self._check = ReplyCheck(task, settings.model)
         self._clock = clock
         self._openai = _openai()
@@ -163,9 +149,8 @@ class GeneralStage:
     async def _reply(self, messages: list[Message]) -> Reply:
         """What the endpoint says; an option that it does not know is left out from then on."""
         openai, options = self._openai, self._options
-        post: Any = (
-            self._connected().post
-        )  # its typed methods take a millisecond to walk through every schema
+        # The client's typed methods take a millisecond to walk through every schema.
+        post: Any = self._connected().post
         while True:
             body = {"model": self.model, "messages": messages, **options}
             try:

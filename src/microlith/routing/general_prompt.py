@@ -11,6 +11,7 @@ from typing import Any
 
 from microlith.data.censor import censored
 from microlith.data.example import Example
+from microlith.errors import UsageError
 from microlith.routing.retrieval import Nearest, passages_of
 from microlith.routing.route import Asked
 from microlith.task.keywords import OURS
@@ -47,9 +48,13 @@ class GeneralPrompt:
             passages: Passages of documentation that one prompt shows at most; 0 for none.
 
         Raises:
-            UsageError: if a document cannot be read.
+            UsageError: if a document cannot be read, or fewer than none are to be shown.
             MissingExtra: if bm25s is not installed.
         """
+        if shown < 0 or passages < 0:
+            raise UsageError(
+                f"a prompt cannot show {shown} rows and {passages} passages", mend="name 0 or more"
+            )
         self.task = task
         self._shown, self._passages = shown, passages
         self._examples = tuple(examples) if shown else ()

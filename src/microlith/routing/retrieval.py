@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-from microlith.errors import MissingExtra, UsageError
-from microlith.inference.nearest import words
-from microlith.inference.stored import READABLE
+from microlith.errors import UsageError
+from microlith.inference.word_index import WordIndex
 
 LONGEST_PASSAGE = 1200
 """Characters of one passage; a longer paragraph is cut between words."""
@@ -17,7 +15,7 @@ SUFFIXES = frozenset({".md", ".txt", ".rst"})
 
 
 class Nearest:
-    """Orders texts by how like a request they are: BM25 over their words (Robertson and Zaragoza 2009)."""
+    """Orders texts by how like a request they are."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         """Index `texts`, which may be none.
@@ -26,7 +24,7 @@ class Nearest:
             MissingExtra: if bm25s is not installed.
         """
         self.texts = tuple(texts)
-        self._index = _index([words(text[:READABLE]) or [""] for text in texts]) if texts else None
+        self._index = WordIndex(texts) if texts else None
 
     def order(self, request: str, *, like: bool = False) -> Iterator[int]:
         """Numbers of the texts, the nearest first, equal ones as they were given.
@@ -37,11 +35,10 @@ class Nearest:
         """
         if self._index is None:
             return
-        known = [word for word in words(request[:READABLE]) if word in self._index.vocab_dict]
-        if not known:
+        scores = self._index.scores(request)
+        if scores is None:
             yield from () if like else range(len(self.texts))
             return
-        scores = self._index.get_scores(known)
         for place in (-scores).argsort(kind="stable"):
             if like and scores[place] <= 0:
                 return
@@ -58,16 +55,6 @@ def passages_of(documents: Sequence[Path | str]) -> list[str]:
         UsageError: if one cannot be read as UTF-8 text.
     """
     return [passage for path in _files(documents) for passage in _passages(_text(path))]
-
-
-def _index(corpus: list[list[str]]) -> Any:
-    try:
-        import bm25s
-    except ImportError as error:
-        raise MissingExtra("finding the nearest example needs bm25s", mend="pip install bm25s") from error
-    index = bm25s.BM25()
-    index.index(corpus, show_progress=False)
-    return index
 
 
 def _files(documents: Sequence[Path | str]) -> Iterator[Path]:

@@ -258,6 +258,11 @@ async def replied(desk: Desk, call: Call, request: Request, *, schema: AskedSche
 class StrictRoute(APIRoute):
     """A body that does not fit is a bad request, status 400, as the clients of these dialects expect."""
 
+    @staticmethod
+    def misfit(error: RequestValidationError) -> RequestError:
+        """What a caller is told of such a body."""
+        return _bad_parameter(error)
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """See `APIRoute`."""
         answer = super().get_route_handler()
@@ -266,7 +271,7 @@ class StrictRoute(APIRoute):
             try:
                 return await answer(request)
             except RequestValidationError as error:
-                raise _bad_parameter(error) from None
+                raise self.misfit(error) from None
 
         return handler
 

@@ -14,12 +14,13 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
 
 from microlith.data.rows import renderer
-from microlith.errors import DataError, MicrolithError, Overloaded, TooLarge, UnknownTask, first_line
+from microlith.errors import DataError, MicrolithError, TooLarge, UnknownTask, first_line
 from microlith.inference.cores import usable_cores
 from microlith.routing.cost import Ledger, Savings
 from microlith.routing.route import Asked, Routed, Turn
 from microlith.serving.desk import Call, Served
 from microlith.serving.gate import admit, may_see
+from microlith.serving.limits import Gatekeeper
 from microlith.serving.loading import Loaded, Loader, tasks_to_serve
 from microlith.serving.settings import ServeSettings
 from microlith.task.plan import Json, Plan
@@ -71,8 +72,7 @@ class LiveDesk:
         self._refused: dict[str, int | None] = {}
         self._ledgers: dict[str, Ledger] = {}
         self._watching: asyncio.Task[None] | None = None
-        self.inside = 0
-        """Requests that are being worked on."""
+        self._gatekeeper = Gatekeeper(settings.most_inside, settings.most_inside * settings.most_bytes)
 
     def open(self) -> None:
         """Load every task.
@@ -81,7 +81,7 @@ class LiveDesk:
             MicrolithError: if one cannot be served.
         """
         for task in tasks_to_serve(self._settings):
-            self._lines[task.name] = self._loader.load(task)
+            self._lines[task.name] = self._loader.load(task, self._loader.live_version(task))
             self._ledgers[task.name] = Ledger(
                 price_in=task.general.price_in, price_out=task.general.price_out
             )
@@ -106,6 +106,11 @@ class LiveDesk:
     def lines(self) -> tuple[Loaded, ...]:
         """Everything that is loaded, by name."""
         return tuple(self._lines[name] for name in sorted(self._lines))
+
+    @property
+    def inside(self) -> int:
+        """Requests that are being worked on."""
+        return self._gatekeeper.waiting
 
     def served(self) -> tuple[Served, ...]:
         """See `Desk.served`; what the caller's key is not for is left out."""
@@ -143,13 +148,8 @@ class LiveDesk:
         line = self._line(call.task)
         admit(call.task)
         request = request_of(line.served.task, call.request, most=self._settings.most_bytes)
-        if self.inside >= self._settings.most_inside:
-            raise Overloaded(f"{self.inside} requests are being worked on", retry_after_s=1.0)
-        self.inside += 1
-        try:
+        async with self._gatekeeper.admit(len(request)):
             return await self._through(line, call, request)
-        finally:
-            self.inside -= 1
 
     async def _through(self, line: Loaded, call: Call, request: str) -> Routed:
         task, at = line.served.task, self._now()
@@ -207,7 +207,7 @@ class LiveDesk:
 
     async def _swap(self, task: Task, version: int) -> bool:
         try:
-            loaded = await asyncio.get_running_loop().run_in_executor(None, self._loader.load, task)
+            loaded = await asyncio.get_running_loop().run_in_executor(None, self._loader.load, task, version)
         except Exception as error:  # whatever a file does to a library, the other tasks are looked at too
             self._refused[task.name] = version
             LOG.error("%s@%s is not taken: %s", task.name, version, first_line(error))

@@ -31,7 +31,7 @@ CERTAIN = 1.0
 """Confidence that rules must state to be believed before the specialist is asked."""
 NOBODY = 2.0
 """A floor that no confidence reaches."""
-UNTESTED = "it was made before its errors were kept; train it again"
+UNTESTED = "it was made before its errors were kept; train it again with --fresh"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,6 @@ class Loaded:
     chain: Chain
     version: int | None
     """Of the specialist; None without one."""
-    threshold: Threshold | None
     notes: tuple[str, ...]
     """What its owner should know: why something is not asked."""
 
@@ -65,14 +64,17 @@ class Loader:
         known = aliases(task.name, root=self._settings.root)
         return known.get(LIVE, known.get(LATEST))
 
-    def load(self, task: Task) -> Loaded:
+    def load(self, task: Task, version: int | None) -> Loaded:
         """Open everything that the task's route names.
 
+        Args:
+            task: The task.
+            version: Of its specialist, see `live_version`; None for none.
+
         Raises:
-            ArtifactError: if the live version is damaged or was made for another schema.
+            ArtifactError: if the version is damaged or was made for another schema.
             TaskError: if its rules cannot be loaded, or nothing of its route is there.
         """
-        version = self.live_version(task)
         artifact = (
             open_artifact(task.name, version, schema=task.schema.value, root=self._settings.root)
             if version is not None
@@ -94,7 +96,7 @@ class Loader:
         )  # fmt: skip
         return Loaded(
             served=served, chain=Chain(task.name, task.plan, links, limit_s=task.deadline_s), version=version,
-            threshold=building.threshold, notes=tuple(building.notes),
+            notes=tuple(building.notes),
         )  # fmt: skip
 
     def local(self, name: str, kind: str, artifact: Artifact) -> LocalStage:
@@ -141,7 +143,7 @@ class Loader:
         given = task.general
         settings = GeneralSettings(
             base_url=url, model=model, api_key=key, timeout_s=given.timeout_s, price_in=given.price_in,
-            price_out=given.price_out, shown=given.examples,
+            price_out=given.price_out,
         )  # fmt: skip
         return GeneralStage(task, settings, prompt=self.prompt(task))
 

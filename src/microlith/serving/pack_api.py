@@ -11,14 +11,9 @@ A `serving.py` beside task.toml holds a table and plain functions:
 
 from __future__ import annotations
 
-import importlib.util
 import re
-import sys
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from pydantic import BaseModel
@@ -26,6 +21,7 @@ from pydantic import BaseModel
 from microlith.errors import Problem, TaskError
 from microlith.routing.route import Routed
 from microlith.serving.desk import Call
+from microlith.task.own_code import load_module
 from microlith.task.taskfile import Task
 
 FILE = "serving.py"
@@ -100,7 +96,7 @@ def routes_of(task: Task) -> tuple[PackRoute, ...]:
     path = task.folder / FILE
     if not path.is_file():
         return ()
-    routes = getattr(_loaded(path, task.name), "ROUTES", None)
+    routes = getattr(load_module(path, task.name), "ROUTES", None)
     if not isinstance(routes, list | tuple) or not all(isinstance(route, PackRoute) for route in routes):
         raise TaskError(
             f"{FILE} has no list ROUTES of PackRoute", place=str(path), mend="ROUTES = [PackRoute(...), ...]"
@@ -113,27 +109,3 @@ def routes_of(task: Task) -> tuple[PackRoute, ...]:
     if problems:
         raise TaskError(f"{FILE} names paths that cannot be served", problems=problems)
     return tuple(routes)
-
-
-def _loaded(path: Path, task: str) -> ModuleType:
-    name = f"microlith_serving_{task.replace('-', '_')}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise TaskError(f"{FILE} cannot be loaded", place=str(path))
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # pydantic looks up there what annotations name
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # a person's own code: whatever it raises is told with its line
-        del sys.modules[name]
-        raise TaskError(
-            f"{FILE} cannot be loaded: {type(error).__name__}: {error}", place=_raised_at(error, path)
-        ) from error
-    return module
-
-
-def _raised_at(error: BaseException, path: Path) -> str:
-    if isinstance(error, SyntaxError) and error.lineno:
-        return f"{path}:{error.lineno}"
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-    return f"{path}:{frames[-1].lineno}" if frames else str(path)

@@ -5,18 +5,17 @@ Errors are answered by `microlith.serving.http_errors`, in the shape that `shape
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from fastapi.routing import APIRoute
 
 from microlith.errors import Problem, RequestError, TaskError
 from microlith.serving.desk import Desk
-from microlith.serving.dialect import TRACE
+from microlith.serving.dialect import TRACE, StrictRoute
 from microlith.serving.http_errors import Facts, Shapes, facts_of
 from microlith.serving.logging_rules import note
 from microlith.serving.pack_api import Failure, Header, Heard, PackRoute, routes_of
@@ -110,16 +109,10 @@ def _parameter(header: Header) -> dict[str, Any]:
     }  # fmt: skip
 
 
-class _StrictRoute(APIRoute):
-    """A body that does not fit is a bad request, status 400, as callers of these routes expect."""
+class _StrictRoute(StrictRoute):
+    """The same for callers who expect no more than a sentence."""
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        answer = super().get_route_handler()
-
-        async def handler(request: Request) -> Response:
-            try:
-                return await answer(request)
-            except RequestValidationError as error:
-                raise RequestError(facts_of(error)[1]["message"]) from None
-
-        return handler
+    @staticmethod
+    def misfit(error: RequestValidationError) -> RequestError:
+        """See `StrictRoute.misfit`."""
+        return RequestError(facts_of(error)[1]["message"])

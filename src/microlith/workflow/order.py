@@ -205,11 +205,13 @@ def _fingerprint(
 
 
 def _base_facts(base: str) -> list[list[Any]]:
-    """What tells the content of a local base apart: hash of its config, sizes and times of its weights; empty for a hub name."""
-    folder = Path(base).expanduser()
-    weights = sorted(folder.glob("*.safetensors")) if base and folder.is_dir() else []
+    """What tells the content of a local base apart: sizes and times of its weights, hash of its config; empty for a hub name."""
+    place = Path(base).expanduser()
+    weights = (
+        sorted(place.glob("*.safetensors")) if base and place.is_dir() else [place] if place.is_file() else []
+    )
     facts: list[list[Any]] = [[one.name, one.stat().st_size, one.stat().st_mtime_ns] for one in weights]
-    return [*facts, ["config.json", _sha256(folder / "config.json")]] if weights else []
+    return [*facts, ["config.json", _sha256(place / "config.json")]] if weights and place.is_dir() else facts
 
 
 def _sha256(path: Path) -> str | None:
