@@ -57,7 +57,7 @@ class ScriptedDesk:
             task=known, model=f"{task}@3", card=None, route=("specialist", "general"), threshold=0.9, since=SINCE
         )  # fmt: skip
 
-    async def prompt(self, task: str) -> GeneralPrompt:
+    def prompt(self, task: str) -> GeneralPrompt:
         return GeneralPrompt(self.find(task).task)
 
     def savings(self) -> dict[str, Savings]:

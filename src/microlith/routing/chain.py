@@ -103,7 +103,8 @@ class Chain:
 
     async def _ask(self, walk: _Walk, link: Link, timeout_s: float) -> Answer | None:
         """The stage's answer; None where it failed, which is then noted."""
-        began, reason = self._clock(), "error"
+        began = self._clock()
+        reason: Reason = "error"
         try:
             async with asyncio.timeout(timeout_s):
                 answer = await link.stage.ask(walk.asked, timeout_s=timeout_s)
@@ -122,7 +123,7 @@ class Chain:
         is_hurried = reason == "timeout" and walk.is_hurried and timeout_s < link.timeout_s
         if link.breaker is not None and not is_hurried:  # callers in a hurry do not shut it for all others
             link.breaker.failed(self._clock())
-        walk.leave(link, began, "timeout" if reason == "timeout" else "error", detail)
+        walk.leave(link, began, reason, detail)
         return None
 
     def _fault(self, answer: Answer, link: Link) -> tuple[Reason | None, str]:

@@ -126,7 +126,7 @@ class GeneralStage:
         if not asked.request.strip():
             return Answer(prediction=self._check.refusal("the request is empty"))
         async with asyncio.timeout(min(timeout_s, self.settings.timeout_s)):
-            reply = await self._reply(self.prompt.messages(asked))
+            reply = await self._reply(await asyncio.to_thread(self.prompt.messages, asked))
         prediction = self._check.prediction(asked, reply)
         cost = price(
             reply.tokens_in,
@@ -236,7 +236,7 @@ class CallableStage:
         if not asked.request.strip():
             return Answer(prediction=self._check.refusal("the request is empty"))
         async with asyncio.timeout(timeout_s):
-            text = await self._ask(self.prompt.messages(asked))
+            text = await self._ask(await asyncio.to_thread(self.prompt.messages, asked))
         prediction = self._check.prediction(asked, Reply(text=text, confidence=self._confidence))
         took_ms = 1000.0 * (self._clock() - start)
         return Answer(prediction=replace(prediction, latency_ms=took_ms), refused_as="not valid")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from random import Random
+from threading import Lock
 from typing import Any
 
 from microlith.data.censor import censored
@@ -32,24 +33,28 @@ afterwards. An answer whose "x-role" is "clarify" names what is missing; "out-of
 
 
 class GeneralPrompt:
-    """Writes the prompt of one task. Values that the schema calls secret are replaced in the rows that are shown."""
+    """Writes the prompt of one task. Values that the schema calls secret are replaced in the rows that are shown.
+
+    Rows are read and indexed when the first prompt is written, which takes seconds where there are many. Safe to share between
+    threads.
+    """
 
     def __init__(
-        self, task: Task, *, examples: Sequence[Example] = (), documents: Sequence[Path | str] = (), shown: int = 4,
-        passages: int = 2,
+        self, task: Task, *, examples: Sequence[Example] | Callable[[], Sequence[Example]] = (),
+        documents: Sequence[Path | str] = (), shown: int = 4, passages: int = 2,
     ) -> None:  # fmt: skip
-        """Index what may be shown.
+        """Know what may be shown.
 
         Args:
             task: The task.
-            examples: Rows whose answers are right; the caller chooses whom it trusts.
+            examples: Rows whose answers are right, or what gives them; the caller chooses whom it trusts.
             documents: Text and Markdown files, or folders of them.
             shown: Rows that one prompt shows, the nearest to the request; 0 for none.
             passages: Passages of documentation that one prompt shows at most; 0 for none.
 
         Raises:
             UsageError: if a document cannot be read, or fewer than none are to be shown.
-            MissingExtra: if bm25s is not installed.
+            MissingExtra: if there are documents and bm25s is not installed.
         """
         if shown < 0 or passages < 0:
             raise UsageError(
@@ -57,21 +62,21 @@ class GeneralPrompt:
             )
         self.task = task
         self._shown, self._passages = shown, passages
-        self._examples = tuple(examples) if shown else ()
+        self._given = examples if shown else ()
+        self._indexed: tuple[Sequence[Example], Nearest] | None = None
+        self._indexing = Lock()
         self._written: dict[int, str | None] = {}
         """Number of a row -> its text; None for one that may not be shown."""
-        self._near_examples = Nearest([one.input for one in self._examples])
         self._near_passages = Nearest(passages_of(documents) if passages else ())
         schema = json.dumps(task.schema.value, ensure_ascii=False)
         self._head = f"{task.instruction}\n\n{_RULES.format(schema=schema)}"
 
-    @property
-    def characters(self) -> int:
-        """About how long a prompt is, the request left out."""
-        return sum(len(one["content"]) for one in self.messages(Asked(request="", trace_id="")))
-
     def messages(self, asked: Asked) -> list[Message]:
-        """The conversation that ends with the request."""
+        """The conversation that ends with the request. Not for an event loop: see the class.
+
+        Raises:
+            MissingExtra: if bm25s is not installed.
+        """
         parts = [self._head, *self._documentation(asked.request), *self._rows(asked.request)]
         messages = [{"role": "system", "content": "\n\n".join(parts)}]
         for turn in asked.turns:
@@ -85,14 +90,22 @@ class GeneralPrompt:
         return ["\n\n".join(["From the documentation:", *texts])] if texts else []
 
     def _rows(self, request: str) -> list[str]:
-        found = filter(None, map(self._row, self._near_examples.order(request)))
+        examples, near = self._known()
+        found = filter(None, (self._row(place, examples[place]) for place in near.order(request)))
         rows = list(islice(found, self._shown))
         return ["\n\n".join(["Requests like it, with their right answers:", *rows])] if rows else []
 
-    def _row(self, place: int) -> str | None:
+    def _known(self) -> tuple[Sequence[Example], Nearest]:
+        """The rows and their index."""
+        with self._indexing:
+            if self._indexed is None:
+                examples = self._given() if callable(self._given) else self._given
+                self._indexed = examples, Nearest([one.input for one in examples])
+            return self._indexed
+
+    def _row(self, place: int, row: Example) -> str | None:
         """The text of a row; None where it does not fit the schema (any more) or its secrets cannot be replaced."""
         if place not in self._written:
-            row = self._examples[place]
             fits = self.task.validator.is_valid(row.output)
             shown = censored(row, self.task.plan, Random(place)) if fits else None
             self._written[place] = _told(shown) if shown else None

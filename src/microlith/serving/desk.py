@@ -68,7 +68,7 @@ class Desk(Protocol):
         """
         ...
 
-    async def prompt(self, task: str) -> GeneralPrompt:
+    def prompt(self, task: str) -> GeneralPrompt:
         """What a general model is told of a task: its schema, the nearest labelled rows, passages of documentation.
 
         Raises:

@@ -83,8 +83,9 @@ class LiveDesk:
         for task in tasks_to_serve(self._settings):
             self._lines[task.name] = self._loader.load(task, self._loader.live_version(task))
             self._ledgers[task.name] = Ledger(
-                price_in=task.general.price_in, price_out=task.general.price_out
-            )
+                price_in=task.general.price_in, price_out=task.general.price_out,
+                prompt_characters=len(task.instruction) + len(json.dumps(task.schema.value)),
+            )  # fmt: skip
         self._tell()
 
     def start(self) -> None:
@@ -126,10 +127,9 @@ class LiveDesk:
         admit(task)
         return line.served
 
-    async def prompt(self, task: str) -> GeneralPrompt:
-        """See `Desk.prompt`; made at the first call."""
-        found = self._line(task).served.task
-        return await asyncio.get_running_loop().run_in_executor(None, self._loader.prompt, found)
+    def prompt(self, task: str) -> GeneralPrompt:
+        """See `Desk.prompt`."""
+        return self._loader.prompt(self.find(task).task)
 
     def savings(self) -> dict[str, Savings]:
         """See `Desk.savings`; what the caller's key is not for is left out."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from microlith.errors import ArtifactError, TaskError
@@ -148,13 +149,13 @@ class Loader:
         return GeneralStage(task, settings, prompt=self.prompt(task))
 
     def prompt(self, task: Task) -> GeneralPrompt:
-        """What a general model is told of the task; indexed once."""
+        """What a general model is told of the task; its rows are read when it is first asked."""
         from microlith.routing.general_prompt import GeneralPrompt
 
         if task.name not in self._prompts:
             given = task.general
             self._prompts[task.name] = GeneralPrompt(
-                task, examples=self.examples(task), documents=given.documents, shown=given.examples
+                task, examples=partial(self.examples, task), documents=given.documents, shown=given.examples
             )
         return self._prompts[task.name]
 

@@ -97,9 +97,9 @@ class _Tools:
         if not offers_sampling(ctx):
             return _told(ctx, await self._desk.answer(call))
         if ctx.session.can_send_request:
-            return _told(ctx, await self._desk.answer(await self._asking(call, asks_at_once(ctx))))
+            return _told(ctx, await self._desk.answer(self._asking(call, asks_at_once(ctx))))
         exchange = Exchange(params)
-        exchange.start(self._desk.answer(await self._asking(call, exchange.ask)))
+        exchange.start(self._desk.answer(self._asking(call, exchange.ask)))
         return await self._goes_on(ctx, exchange)
 
     def _call(self, ctx: Context, params: types.CallToolRequestParams) -> Call:
@@ -111,9 +111,9 @@ class _Tools:
             note(ctx.request.scope, task=served.task.name)
         return call_of(served, params.arguments or {})
 
-    async def _asking(self, call: Call, ask: Ask) -> Call:
-        prompt = await self._desk.prompt(call.task)
-        return replace(call, general=CallableStage(self._desk.find(call.task).task, ask, prompt=prompt))
+    def _asking(self, call: Call, ask: Ask) -> Call:
+        prompt = self._desk.prompt(call.task)
+        return replace(call, general=CallableStage(prompt.task, ask, prompt=prompt))
 
     async def _goes_on(self, ctx: Context, exchange: Exchange) -> Called:
         reached = await exchange.next()
