@@ -12,8 +12,9 @@ import argparse
 import subprocess
 import sys
 
-from benchmarks import peers_serving, serving, speed
+from benchmarks import generative, peers_serving, serving, speed
 from microlith.registry import list_artifacts
+from microlith.task.taskfile import load_task
 
 
 def main(public: str | None, litellm: str | None) -> None:
@@ -21,6 +22,7 @@ def main(public: str | None, litellm: str | None) -> None:
     speed.main("infra")
     _serving()
     peers_serving.main(litellm)
+    _language_models()
     if public is None:
         print("schemas: skipped; give the folder of public data sets: python -m benchmarks FOLDER")
         return
@@ -34,6 +36,15 @@ def _serving() -> None:
         print("serving: skipped; train a task first: microlith train infra")
         return
     serving.main("infra" if "infra" in trained else min(trained))
+
+
+def _language_models() -> None:
+    """Every language model that was trained here, beside llama.cpp's own server."""
+    trained = sorted({one.task for one in list_artifacts() if one.card and one.card.kind == "generative"})
+    if not trained:
+        print("language models: skipped; train one first: microlith train cli-intent --recipe scratch")
+    for task in trained:
+        generative.answering(load_task(task))
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ from urllib.request import urlopen
 
 import numpy as np
 
-from benchmarks.serving import closed, cpu_s, line, memory_mb, running, steady
+from benchmarks.serving import closed, cpu_s, line, memory_mb, running, steady, timed
 
 RATE = 50
 """Requests a second; the slowest of the three must keep up with them."""
@@ -103,7 +103,7 @@ def main(litellm: str | None, seconds: float = 20.0, rate: float = RATE) -> None
             stack.enter_context(_litellm(command, folder, upstream.address)),
         ]
         for one in targets:
-            asyncio.run(closed(one.address, PATH, [one.body], 3.0))  # warm
+            timed(closed(one.address, PATH, [one.body], 3.0))  # warm
         for _ in range(ROUNDS):
             for one in targets:
                 _measure(one, seconds / ROUNDS, rate)
@@ -112,9 +112,9 @@ def main(litellm: str | None, seconds: float = 20.0, rate: float = RATE) -> None
 
 def _measure(one: Target, seconds: float, rate: float) -> None:
     spent = cpu_s(one.pid)
-    one.waits_ms += asyncio.run(steady(one.address, PATH, [one.body], seconds, rate)).waits_ms
+    one.waits_ms += timed(steady(one.address, PATH, [one.body], seconds, rate)).waits_ms
     one.cpu_s += cpu_s(one.pid) - spent
-    one.per_second.append(asyncio.run(closed(one.address, PATH, [one.body], seconds / 2)))
+    one.per_second.append(timed(closed(one.address, PATH, [one.body], seconds / 2)))
 
 
 def _print(targets: Sequence[Target], rate: float) -> None:

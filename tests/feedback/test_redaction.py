@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from microlith.feedback import redaction
 from microlith.feedback.redaction import MANY, MASK, redacted
 from microlith.feedback.trace import Trace, trace_of
-from microlith.inference.protocol import FieldPrediction
+from microlith.inference.protocol import FieldPrediction, Prediction
 from microlith.routing.route import Hop
 from tests.feedback.told import GATE_PLAN, SALT, WHEN, answered, list_plan, pin_plan, public_plan
 
@@ -128,6 +128,16 @@ def test_a_refused_request_hides_guesses_in_labels_and_messages_as_whole_words()
     assert made.request == f"set password to {MASK}"
     assert made.secrets.message("'frog' is no user; frogs are") == f"'{MASK}' is no user; frogs are"
     assert made.secrets.labels({"note": "frog"}) == {"note": MASK}
+
+
+def test_a_refused_request_hides_what_a_stage_took_for_a_secret_that_was_not_believed() -> None:
+    unsure = Prediction(
+        output=login("bob", "frog"), confidence=0.4, fields=(), model="gate@3", latency_ms=1.0
+    )
+    left = (unsure, Prediction(output=None, confidence=0.0, fields=(), model="big", latency_ms=1.0))
+    assert redacted(GATE_PLAN, "let bob in, frog", None, left=left).request == f"let bob in, {MASK}"
+    answered = redacted(GATE_PLAN, "open port 80, frog", {"action": "open", "port": 80}, left=left)
+    assert answered.request == "open port 80, frog"
 
 
 def test_a_request_of_too_many_guesses_is_hidden_as_a_whole() -> None:

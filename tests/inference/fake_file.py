@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from random import Random
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from microlith.inference.guided import Guide
-from microlith.inference.llama_cpp import LlamaFile
 from microlith.inference.prompt import Pieces, Prompt
 from microlith.inference.spelling import Speller
 
@@ -93,7 +92,7 @@ class KnowingFile(RandomFile):
 
 
 def guide_of(speller: Speller, file: RandomFile) -> Guide:
-    return Guide(speller, pieces(), prompt_of(pieces()), cast(LlamaFile, file))
+    return Guide(speller, pieces(), prompt_of(pieces()), file)
 
 
 def knowing(speller: Speller, request: str, answer: Any, **more: Any) -> KnowingFile:

@@ -335,12 +335,16 @@ def test_what_requests_share_is_read_once() -> None:
     assert found.tokens < once / 2
 
 
-def test_a_reader_asked_twice_reads_one_token_again() -> None:
+def test_a_reader_asked_twice_reads_nothing_again() -> None:
     file = RandomFile()
-    reader = Reader(file)  # type: ignore[arg-type]
+    reader = Reader(file)
     reader.start([5, 6, 7])
     first = reader.next().tolist()
     assert reader.next().tolist() == first
+    assert file.calls == 1
+    reader.back(2)
+    assert reader.next().tolist() == RandomFile().read([5, 6], 0)[0].tolist()
+    reader.add([7])
     reader.add([8, 9])
     reader.next()
     assert file.held == [5, 6, 7, 8, 9]

@@ -152,11 +152,10 @@ def test_phrases_are_forbidden_in_any_case_and_unescaped(written: bytes, fits: b
 
 
 def test_tokens_come_the_most_probable_first() -> None:
-    lettering = Lettering([b"a", b"b", b"c", b"d"])
-    logits = np.array([1.0, 3.0, 2.0, 9.0], dtype=np.float32)
-    mask = np.array([True, True, True, False])
-    assert list(lettering.ranked(logits, mask)) == [1, 2, 0]
-    assert list(lettering.ranked(logits, np.zeros(4, dtype=bool))) == []
+    lettering = Lettering([b"a", b"b", b"c", b'"'])
+    scores = lettering.scores(np.array([1.0, 3.0, 2.0, 9.0], dtype=np.float32), b"a")
+    assert list(lettering.ranked(scores)) == [1, 2, 0]
+    assert list(lettering.ranked(np.full(4, -np.inf, dtype=np.float32))) == []
 
 
 # ------------------------------------------------------------------------------------------- numbers

@@ -316,13 +316,20 @@ def test_an_endpoint_that_fails_is_an_error_that_says_how(gate: Task, reaction: 
     assert error.value.problems[0].mend
 
 
+def test_a_reply_without_end_is_not_read_to_its_end(gate: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("microlith.routing.general.MOST_BYTES", 1000)
+    with endpoint(status(200, "[" + "1," * 1000 + "1]")) as one, pytest.raises(TeacherError) as error:
+        answers(GeneralStage(gate, settings(one)), "open port 22")
+    assert "longer than 1,000 bytes" in error.value.what
+
+
 def test_an_endpoint_that_repeats_the_request_in_its_error_is_not_quoted(gate: Task) -> None:
     body = json.dumps({"error": {"message": "bad: S3same!", "code": "bad S3same!", "type": "S3same"}})
     reaction = status(422, body, {"Retry-After": "S3same"})
     with endpoint(reaction) as one, pytest.raises(TeacherError) as error:
         answers(GeneralStage(gate, settings(one)), "make a login for zed with password S3same")
     assert "S3same" not in repr(error.value) + str(error.value)
-    assert error.value.__suppress_context__
+    assert error.value.__suppress_context__ or error.value.__context__ is None
 
 
 def test_nobody_at_the_address_is_an_error(gate: Task) -> None:

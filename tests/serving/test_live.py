@@ -41,6 +41,12 @@ class Kept:
         self.error: Exception | None = None
         self.go: asyncio.Event | None = None
 
+    async def check(self) -> None:
+        if self.go is not None:
+            await self.go.wait()
+        if self.error is not None:
+            raise self.error
+
     async def keep(self, plan: Plan, routed: Routed, *, at: datetime, labels: dict[str, str]) -> None:
         if self.go is not None:
             await self.go.wait()

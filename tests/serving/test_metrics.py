@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
 import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -155,21 +155,23 @@ def test_a_swap_shows_the_new_model_alone(metrics: Metrics) -> None:
     assert not any("model_info" in name or "budget" in name for name in samples(metrics))
 
 
-def test_queue_and_budget_are_asked_for_when_they_are_read(metrics: Metrics) -> None:
+def test_the_queue_is_asked_for_when_it_is_read(metrics: Metrics) -> None:
     assert samples(metrics)["microlith_queue"] == 0
-    assert samples(metrics)[f'microlith_budget_burnt{{task="{TASK}"}}'] == 0
     metrics.watch_queue(lambda: 7)
-    metrics.watch_budget(lambda task: {TASK: 0.4}[task])
     assert samples(metrics)["microlith_queue"] == 7
-    assert samples(metrics)[f'microlith_budget_burnt{{task="{TASK}"}}'] == 0.4
 
 
-def test_feedback_that_cannot_be_read_hides_nothing_else(metrics: Metrics) -> None:
-    def fail(task: str) -> float:
-        raise StorageError("full")
-
-    metrics.watch_budget(fail)
-    assert math.isnan(samples(metrics)[f'microlith_budget_burnt{{task="{TASK}"}}'])
+def test_the_budget_burns_with_the_doubt_of_the_specialist(known: tuple[Served, ...]) -> None:
+    metrics = Metrics()
+    metrics.update(served(task=replace(known[0].task, error_budget=0.05)))
+    burnt = f'microlith_budget_burnt{{task="{TASK}"}}'
+    assert samples(metrics)[burnt] == 0
+    for confidence in (0.99, 0.97):
+        metrics.observe(routed(hop("specialist"), confidence=confidence))
+    assert samples(metrics)[burnt] == pytest.approx((0.01 + 0.03) / 2 / 0.05)
+    metrics.observe(routed(hop("specialist", "low confidence"), hop("general"), confidence=0.5))
+    metrics.observe(routed(hop("specialist", "low confidence"), confidence=0.0))
+    assert samples(metrics)[burnt] == pytest.approx(0.4)  # what others answer is not held to the budget
 
 
 def test_two_servers_in_one_process_do_not_share_counts(known: tuple[Served, ...]) -> None:

@@ -5,11 +5,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, insert, select, text
+from sqlalchemy import Connection, Engine, insert, select, text
 
 import microlith.store
 from microlith.errors import MissingExtra, StorageError
-from microlith.store.engine import open_engine, reading, writing
+from microlith.store.engine import Writer, open_engine, reading, writing
 from microlith.store.migrate import migrate
 from microlith.store.tables import SETTINGS
 from tests.store.databases import Server, free_port, sqlite_lock, unprivileged
@@ -102,6 +102,33 @@ def test_a_file_that_takes_the_databases_place_is_written(file: Path, tmp_path: 
     add(engine, "a")
     engine.dispose()
     assert "a" in names(open_engine(None, file.parent))
+
+
+def test_a_writer_keeps_its_connection_while_the_file_is_the_same(file: Path, tmp_path: Path) -> None:
+    migrate(other := open_engine(None, tmp_path / "other"))
+    other.dispose()
+    engine = open_engine(None, file.parent)
+    writer = Writer(engine)
+
+    def put(name: str) -> Connection:
+        with writer.writing() as connection:
+            connection.execute(insert(SETTINGS), {"name": name, "value": "x"})
+        return connection
+
+    assert put("a") is put("b")
+    with pytest.raises(StorageError, match="such a row already"):
+        put("a")
+    first = put("c")
+    (tmp_path / "away").mkdir()
+    for one in file.parent.glob("microlith.db*"):  # what SQLite keeps beside it belongs to it
+        one.rename(tmp_path / "away" / one.name)
+    with pytest.raises(StorageError, match="file is gone"):
+        put("d")
+    (tmp_path / "other" / "microlith.db").replace(file)
+    assert put("e") is not first
+    writer.close()
+    assert names(engine) & set("abcde") == {"e"}
+    engine.dispose()
 
 
 def test_a_file_of_other_content_is_no_database(tmp_path: Path) -> None:

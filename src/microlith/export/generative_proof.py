@@ -7,20 +7,19 @@ tokens of nearly the same probability may change places and everything after the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from microlith.data.example import Example
 from microlith.export.changes import ChangedRow, confidence_shift
 from microlith.inference.decode import Decided
 from microlith.inference.grounding import GroundingSpec
-from microlith.inference.guided import Guide
+from microlith.inference.guided import Guide, Readable
 from microlith.inference.llama_cpp import LlamaFile
 from microlith.inference.notes import Guided
 from microlith.inference.prompt import Pieces, Prompt
@@ -28,22 +27,8 @@ from microlith.inference.spelling import Speller
 from microlith.task.plan import Json, Plan
 from microlith.training.answer_rows import spelled_ids
 
-Logits = npt.NDArray[np.float32]
 TIED = 0.02
 """Scores that differ by less, in nats, are of equally probable tokens: which of them is the greater is rounding."""
-
-
-class Readable(Protocol):
-    """A language model that reads tokens: llama.cpp, or the trained model in torch."""
-
-    vocabulary_size: int
-    context_tokens: int
-
-    def forget(self, begin: int) -> None:
-        """Drop what was read from place `begin` on."""
-
-    def read(self, ids: Sequence[int], begin: int, *, wanted: Iterable[int] | None = None) -> Logits:
-        """Logits after tokens that follow the first `begin` ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,8 +132,8 @@ def prove(
         notes: What the writer of the file knows to differ.
     """
     pieces, speller = Pieces.of_file(asked.tokenizer), Speller(asked.plan, asked.spec)
-    before = _answers(speller, pieces, asked.prompt, trained, examples)
-    after = _answers(speller, pieces, asked.prompt, file, examples)
+    before = _answers(Guide(speller, pieces, asked.prompt, trained), speller, examples)
+    after = _answers(Guide(speller, pieces, asked.prompt, file), speller, examples)
     tally = _Tally()
     other: dict[int, int] = {}
     for place, (example, one) in enumerate(zip(examples, before, strict=True)):
@@ -185,10 +170,7 @@ def _tied(one: Guided) -> bool:
     return min((item.margin for item in one.decoded.decisions), default=TIED) < TIED
 
 
-def _answers(
-    speller: Speller, pieces: Pieces, prompt: Prompt, model: Any, examples: Sequence[Example]
-) -> list[Guided]:
-    guide = Guide(speller, pieces, prompt, model)
+def _answers(guide: Guide, speller: Speller, examples: Sequence[Example]) -> list[Guided]:
     return [guide.answer(one.input, speller.ground(one.input)) for one in examples]
 
 

@@ -20,7 +20,7 @@ from itertools import groupby
 from weakref import finalize
 
 from microlith.feedback.cues import guessed
-from microlith.inference.protocol import FieldPrediction
+from microlith.inference.protocol import FieldPrediction, Prediction
 from microlith.task.plan import Choice, Json, Plan
 
 MASK = "[secret]"
@@ -84,7 +84,9 @@ class Redacted:
     """Clears other texts about the same request of the same secrets."""
 
 
-def redacted(plan: Plan, request: str, output: Json, fields: Iterable[FieldPrediction] = ()) -> Redacted:
+def redacted(
+    plan: Plan, request: str, output: Json, fields: Iterable[FieldPrediction] = (), *, left: Iterable[Prediction] = ()
+) -> Redacted:  # fmt: skip
     """Hide the secrets of one request.
 
     Args:
@@ -92,12 +94,17 @@ def redacted(plan: Plan, request: str, output: Json, fields: Iterable[FieldPredi
         request: The request as the models read it.
         output: The answer; None for a refusal.
         fields: The answer's fields: a value may be spelled otherwise in the request ("007" for 7).
+        left: What was said and not given. Where the request is refused, its secrets are guesses too; where it is answered they
+            are not asked, since the one who was not believed may take anything for a secret.
     """
     places = _places_of(plan)
     if not places.secret:
         return Redacted(request=request, output=output, secrets=Secrets())
-    certain = _spelled((*_secrets(places, output, ()), *_slices(places, request, fields)))
-    secrets = Secrets(certain=certain, guesses=frozenset() if certain else frozenset(guessed(request)))
+    certain = _spelled(_named(places, request, output, fields))
+    guesses = frozenset() if certain else frozenset(guessed(request))
+    if output is None:
+        guesses |= _spelled(text for one in left for text in _named(places, request, one.output, one.fields))
+    secrets = Secrets(certain=certain, guesses=guesses)
     return Redacted(
         request=secrets.text(request), output=_masked(places, secrets.text, output, ()), secrets=secrets
     )
@@ -170,6 +177,12 @@ def _secrets(places: _Places, node: Json, path: Path) -> Iterator[str]:
             yield from _secrets(places, child, path)
     elif node is not None and not isinstance(node, bool) and places.is_secret(path):
         yield str(node)
+
+
+def _named(places: _Places, request: str, output: Json, fields: Iterable[FieldPrediction]) -> Iterator[str]:
+    """What an answer names as secret."""
+    yield from _secrets(places, output, ())
+    yield from _slices(places, request, fields)
 
 
 def _slices(places: _Places, request: str, fields: Iterable[FieldPrediction]) -> Iterator[str]:

@@ -55,6 +55,8 @@ class Answered(Protocol):
     def model_ms(self) -> float: ...
     @property
     def stage(self) -> str | None: ...
+    @property
+    def left(self) -> Sequence[Prediction]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +113,7 @@ def trace_of(
         labels: What the caller wants kept with it.
     """
     answer = routed.prediction
-    clear = redacted(plan, routed.request, answer.output, answer.fields)
+    clear = redacted(plan, routed.request, answer.output, answer.fields, left=routed.left)
     return Trace(
         trace_id=routed.trace_id,
         at=at.astimezone(UTC),

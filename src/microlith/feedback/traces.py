@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import secrets
 import threading
 import time
 from collections import deque
@@ -11,15 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import Engine, Row, Select, and_, func, insert, or_, select
+from sqlalchemy import Engine, Row, Select, and_, delete, func, insert, or_, select
 
 from microlith.errors import Overloaded, StorageError, UsageError, first_line
 from microlith.feedback.trace import Trace, request_hash, trace_of
 from microlith.store.address import place_of
-from microlith.store.engine import PAUSE_S, busy_timeout_s, reading, writing
+from microlith.store.engine import PAUSE_S, Writer, busy_timeout_s, reading, writing
 from microlith.store.refusals import is_of_a_row, is_passing
 from microlith.store.settings import setting
-from microlith.store.tables import TRACES
+from microlith.store.tables import SETTINGS, TRACES
 from microlith.task.plan import Json
 
 __all__ = ["Trace", "TraceReader", "TraceWriter", "request_hash", "trace_of"]
@@ -32,6 +33,8 @@ RETRY_AFTER_S = 1.0
 MOST = 1000
 """Most traces that are read at once."""
 
+_TRIED = "tried"
+"""Setting that is written to see whether the disk takes anything; its value says nothing."""
 _INSERT = insert(TRACES)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -72,12 +75,12 @@ class TraceWriter:
         """
         self.salt = bytes.fromhex(setting(engine, "salt"))
         """The database's own, under which `trace_of` hashes requests."""
-        self._engine = engine
+        self._engine, self._writer = engine, Writer(engine)
         self._capacity = capacity
         self._clock = clock
         self._queue: deque[_Waiting] = deque()
         self._wake = threading.Condition()
-        self._is_closed = False
+        self._is_closed = self._has_failed = False
         self._thread = threading.Thread(target=self._run, name="traces", daemon=True)
         self._thread.start()
 
@@ -101,6 +104,22 @@ class TraceWriter:
             self._wake.notify()
         await waiting.kept
 
+    async def check(self) -> None:
+        """See that a trace could be kept at this moment.
+
+        Raises:
+            StorageError: if not.
+        """
+        await asyncio.to_thread(self._try)
+
+    def _try(self) -> None:
+        """Begin to write, and where the last write failed, do it: a disk tells what it refuses at the end only."""
+        with writing(self._engine) as connection:
+            if self._has_failed:
+                connection.execute(delete(SETTINGS).where(SETTINGS.c.name == _TRIED))
+                connection.execute(insert(SETTINGS), {"name": _TRIED, "value": secrets.token_hex(8)})
+        self._has_failed = False
+
     async def close(self) -> None:
         """Keep what waits, then stop. Later writes are refused; closing twice is harmless."""
         with self._wake:
@@ -112,6 +131,7 @@ class TraceWriter:
         while batch := self._next():
             self._keep(batch)
             _answer(batch)
+        self._writer.close()
 
     def _next(self) -> list[_Waiting]:
         """What waits, at most `BATCH`; empty when the writer is closed and nothing waits."""
@@ -123,18 +143,20 @@ class TraceWriter:
         """Commit a batch, or note in each why not. A row that is itself at fault does not take the others with it."""
         try:
             self._commit([one.row for one in batch])
+            self._has_failed = False
         except Exception as error:  # the thread must outlive whatever a row or a driver does
             if len(batch) > 1 and (is_of_a_row(error) or not isinstance(error, StorageError)):
                 for one in batch:
                     self._keep([one])
             else:
+                self._has_failed = not is_of_a_row(error)
                 _fail(batch, self._told(error))
 
     def _commit(self, rows: list[Values]) -> None:
         end = self._clock() + busy_timeout_s(self._engine)
         while True:
             try:
-                with writing(self._engine) as connection:
+                with self._writer.writing() as connection:
                     connection.execute(_INSERT, rows)
                 return
             except StorageError as error:

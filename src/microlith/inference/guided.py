@@ -8,8 +8,9 @@ stand there.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,6 @@ import numpy.typing as npt
 from microlith.inference.asks import SEPARATORS, DeadEnd, Forced, Pick, Walk, Walked, Write
 from microlith.inference.grounding import Grounding
 from microlith.inference.lettering import Lettering, is_broken, is_escaped, number_fits, text_fits, unescaped
-from microlith.inference.llama_cpp import LlamaFile
 from microlith.inference.notes import Guided, Notes, Taken, log_sum
 from microlith.inference.prompt import Pieces, Prompt
 from microlith.inference.spelling import Speller
@@ -31,14 +31,30 @@ ROOM = 4
 """Tokens that are kept free at the end of the context."""
 
 
+class Readable(Protocol):
+    """A language model that reads tokens: llama.cpp (`LlamaFile`), or the trained model in torch."""
+
+    vocabulary_size: int
+    context_tokens: int
+
+    def forget(self, begin: int) -> None:
+        """Drop what was read from place `begin` on."""
+
+    def read(self, ids: Sequence[int], begin: int, *, wanted: Iterable[int] | None = None) -> Logits:
+        """Logits after tokens that follow the first `begin` ones; see `LlamaFile.read`."""
+        ...
+
+
 class Reader:
     """Tokens that the model has read and is going to read; what requests have in common is read once."""
 
-    def __init__(self, file: LlamaFile) -> None:
+    def __init__(self, file: Readable) -> None:
         """Nothing is read yet."""
         self.file = file
         self._held: list[int] = []
         self._waiting: list[int] = []
+        self._last: Logits | None = None
+        """Logits after `_held`; None where they are not known (any more)."""
         self.tokens = 0
 
     def start(self, ids: Sequence[int]) -> None:
@@ -47,7 +63,6 @@ class Reader:
         Raises:
             DeadEnd: if it fills the context.
         """
-        self.tokens = 0
         if len(ids) + ROOM >= self.file.context_tokens:
             raise DeadEnd(
                 f"the request has {len(ids)} tokens, the model reads {self.file.context_tokens - ROOM}"
@@ -56,8 +71,7 @@ class Reader:
         most = min(len(self._held), len(ids) - 1)
         while common < most and self._held[common] == ids[common]:
             common += 1
-        self.file.forget(common)
-        del self._held[common:]
+        self._cut(common)  # always, since another reader may have used the file meanwhile
         self._waiting = list(ids[common:])
         self.tokens = 0
 
@@ -73,8 +87,7 @@ class Reader:
     def back(self, place: int) -> None:
         """Take back what came after the first `place` tokens."""
         if place < len(self._held):
-            self.file.forget(place)
-            del self._held[place:]
+            self._cut(place)
         self._waiting = self._waiting[: place - len(self._held)]
 
     def next(self) -> Logits:
@@ -83,26 +96,33 @@ class Reader:
         Raises:
             DeadEnd: if the answer fills the context.
         """
-        begin = len(self._held)
-        if begin + len(self._waiting) + ROOM >= self.file.context_tokens:
+        if self.place + ROOM >= self.file.context_tokens:
             raise DeadEnd(
                 f"prompt and answer fill the {self.file.context_tokens} tokens that the model reads"
             )
-        if not self._waiting:  # asked twice at one place
-            begin -= 1
-            self._waiting = [self._held.pop()]
-            self.file.forget(begin)
-        found: Logits = self.file.read(self._waiting, begin)[0]
+        if not self._waiting and self._last is not None:
+            return self._last
+        if not self._waiting:  # taken back to a place whose logits are gone
+            self._waiting = [self._held[-1]]
+            self._cut(len(self._held) - 1)
+        found: Logits = self.file.read(self._waiting, len(self._held))[0]
         self.tokens += len(self._waiting)
         self._held += self._waiting
-        self._waiting = []
+        self._waiting, self._last = [], found
         return found
+
+    def _cut(self, place: int) -> None:
+        """Forget what was read after the first `place` tokens."""
+        self.file.forget(place)
+        if place < len(self._held):
+            del self._held[place:]
+            self._last = None
 
 
 class Guide:
     """Lets one model answer requests of one plan, one at a time."""
 
-    def __init__(self, speller: Speller, pieces: Pieces, prompt: Prompt, file: LlamaFile) -> None:
+    def __init__(self, speller: Speller, pieces: Pieces, prompt: Prompt, file: Readable) -> None:
         """Work out what is the same for every request."""
         self._speller, self._pieces, self._prompt = speller, pieces, prompt
         self._reader = Reader(file)
@@ -213,22 +233,26 @@ class Guide:
         written, taken, first = b"", Taken(), -1
         while True:
             logits = self._reader.next()
-            allowed = self._lettering.allowed(written).copy()
+            scores = self._lettering.scores(logits, written)
             if not written:
-                allowed[list(banned)] = False
-            if not is_escaped(written):
-                allowed[self._quote] = not is_broken(written) and len(unescaped(written)) >= ask.least
-            token = self._letter(ask, written, logits, allowed)
-            taken.add(logits, np.flatnonzero(allowed), [token])
-            taken.tokens += 1
+                scores[list(banned)] = -np.inf
+            ends = self._may_end(ask, written)
+            if ends:
+                scores[self._quote] = logits[self._quote]
+            token = self._letter(ask, written, scores)
+            taken.wrote(logits, scores, token)
             first = token if first < 0 else first
-            if token == self._quote and not is_escaped(written):
+            if token == self._quote and ends:
                 return unescaped(written), taken, first
             written += self._lettering.vocabulary[token]
             self._reader.add([token])
 
-    def _letter(self, ask: Write, written: bytes, logits: Logits, allowed: npt.NDArray[np.bool_]) -> int:
-        for token in self._lettering.ranked(logits, allowed):
+    @staticmethod
+    def _may_end(ask: Write, written: bytes) -> bool:
+        return not is_escaped(written) and not is_broken(written) and len(unescaped(written)) >= ask.least
+
+    def _letter(self, ask: Write, written: bytes, scores: Logits) -> int:
+        for token in self._lettering.ranked(scores):
             ends = token == self._quote and not is_escaped(written)
             if ends or text_fits(written + self._lettering.vocabulary[token], ask):
                 return token

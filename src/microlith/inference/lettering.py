@@ -31,6 +31,7 @@ _LOOP = re.compile(r"\b([^\W\d_]{2,}(?:[^\w]+[^\W\d_]{2,}){0,2})[^\w]+\1\b", re.
 """One to three words, said twice in a row."""
 _LONGEST = 4
 """Bytes of one character."""
+_NEVER = np.float32(-np.inf)
 MOST_DIGITS, MOST_PLACES = 16, 6
 """Digits that a written number may have before and after its point."""
 _INTEGER = re.compile(r"-?(?P<first>0|[1-9]\d{0,15})?(?P<point>(?!))?(?P<places>(?!))?")
@@ -54,9 +55,13 @@ class Lettering:
         self._escapes = np.array([_ESCAPE.fullmatch(word) is not None for word in vocabulary])
         self._digits = np.array([bool(word and re.fullmatch(rb"-?[0-9.]*", word)) for word in vocabulary])
 
-    def ranked(self, logits: Logits, allowed: npt.NDArray[np.bool_]) -> Iterator[int]:
-        """Allowed tokens, the most probable first."""
-        scores = np.where(allowed, logits, -np.inf)
+    def scores(self, logits: Logits, written: bytes) -> Logits:
+        """(vocabulary,) logits of the tokens that make legal bytes after `written`; minus infinity for the others."""
+        return np.where(self.allowed(written), logits, _NEVER)
+
+    @staticmethod
+    def ranked(scores: Logits) -> Iterator[int]:
+        """Tokens by their scores, the most probable first; those of minus infinity are left out."""
         best = int(scores.argmax())
         if scores[best] > -np.inf:
             yield best
@@ -155,6 +160,8 @@ def _reached(match: re.Match[str], *, integer: bool) -> Iterator[tuple[Decimal, 
 def unescaped(written: bytes) -> str:
     """The text that JSON bytes stand for; a character that is not whole yet is left out."""
     text = (written[:-1] if is_escaped(written) else written).decode("utf-8", "ignore")
+    if "\\" not in text:
+        return text
     try:
         found: str = json.loads(f'"{text}"')
     except ValueError:

@@ -78,7 +78,7 @@ _CALLS: Mapping[str, tuple[Any, tuple[Any, ...]]] = {
     "llama_batch_init": (_Batch, (c_int32, c_int32, c_int32)),
     "llama_batch_free": (None, (_Batch,)),
     "llama_decode": (c_int32, (c_void_p, _Batch)),
-    "llama_get_logits_ith": (POINTER(c_float), (c_void_p, c_int32)),
+    "llama_get_logits_ith": (c_void_p, (c_void_p, c_int32)),
     "llama_get_memory": (c_void_p, (c_void_p,)),
     "llama_memory_clear": (None, (c_void_p, c_bool)),
     "llama_memory_seq_rm": (c_bool, (c_void_p, c_int32, c_int32, c_int32)),
@@ -163,6 +163,7 @@ class LlamaFile:
         self._context: int | None = None
         self._vocab = self._library.llama_model_get_vocab(model)
         self.vocabulary_size = int(self._library.llama_vocab_n_tokens(self._vocab))
+        self._row = c_float * self.vocabulary_size
         self.context_tokens = n_ctx
         self._batch: _Batch | None = None
         self._held: list[int] = []
@@ -331,13 +332,11 @@ class LlamaFile:
         if code:
             raise ArtifactError(f"llama.cpp could not compute: code {code}")
         self._held[begin:] = ids
-        rows = [
-            np.ctypeslib.as_array(
-                self._library.llama_get_logits_ith(self._context, place), (self.vocabulary_size,)
-            )
-            for place in places
-        ]
-        return np.array(rows, dtype=np.float32)
+        found = np.empty((len(places), self.vocabulary_size), dtype=np.float32)
+        for row, place in enumerate(places):
+            address = self._library.llama_get_logits_ith(self._context, place)
+            found[row] = np.frombuffer(memoryview(self._row.from_address(address)), dtype=np.float32)
+        return found
 
     def close(self) -> None:
         """Free what llama.cpp holds."""

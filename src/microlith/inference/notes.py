@@ -60,6 +60,19 @@ class Taken:
         if len(others):
             self.margin = min(self.margin, max(mine - log_sum(logits[others]), 0.0))
 
+    def wrote(self, logits: Logits, scores: Logits, token: int) -> None:
+        """Count one token of a text; `scores` are the logits of those that might stand there, minus infinity for the others."""
+        best, mine = float(scores.max()), float(scores[token])
+        weights = np.exp(scores - best)
+        inside = best + math.log(float(weights.sum(dtype=np.float64)))
+        weights[token] = 0.0
+        others = float(weights.sum(dtype=np.float64))
+        self.log_probability += min(mine - inside, 0.0)
+        self.allowed = min(self.allowed, inside - log_sum(logits))
+        if others > 0.0:
+            self.margin = min(self.margin, max(mine - best - math.log(others), 0.0))
+        self.tokens += 1
+
 
 @dataclass(kw_only=True)
 class Notes:
@@ -164,5 +177,6 @@ def _value_at(
 
 
 def log_sum(values: Logits) -> float:
-    peak = float(values.max())
-    return peak + math.log(float(np.exp(values.astype(np.float64) - peak).sum()))
+    """The logarithm of the sum of exponentials."""
+    peak = values.max()
+    return float(peak) + math.log(float(np.exp(values - peak).sum(dtype=np.float64)))

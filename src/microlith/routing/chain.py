@@ -152,6 +152,7 @@ class _Walk:
         """Does the caller wait for a shorter time than the route takes?"""
         self.hops: list[Hop] = []
         self.given: Prediction | None = None
+        self._left: list[Prediction] = []
         self._declined: tuple[Hop, Prediction] | None = None
         """A valid answer that says "out of scope": given where nobody after it knows better."""
         self.model_ms = 0.0
@@ -176,7 +177,9 @@ class _Walk:
         self.hops.append(hop)
         if reason is None:
             self.given = answer.prediction
-        elif reason == "out of scope":
+            return
+        self._left.append(answer.prediction)
+        if reason == "out of scope":
             self._declined = self._declined or (hop, answer.prediction)
 
     def end(self, task: str) -> Routed:
@@ -190,7 +193,7 @@ class _Walk:
         given = replace(self.given or self._refusal(task), latency_ms=took)
         return Routed(
             trace_id=self.asked.trace_id, task=task, request=self.asked.request, prediction=given, hops=tuple(self.hops),
-            latency_ms=took, model_ms=self.model_ms,
+            latency_ms=took, model_ms=self.model_ms, left=tuple(self._left),
         )  # fmt: skip
 
     def _refusal(self, task: str) -> Prediction:

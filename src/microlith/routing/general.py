@@ -8,12 +8,13 @@ repeat the request.
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from microlith.errors import MissingExtra, TeacherError, UsageError
@@ -22,11 +23,14 @@ from microlith.routing.general_prompt import GeneralPrompt, Message, response_fo
 from microlith.routing.general_reply import Reply, ReplyCheck
 from microlith.routing.route import Answer, Asked
 from microlith.task.taskfile import Task
+from microlith.version import VERSION
 
 if TYPE_CHECKING:
-    from openai import AsyncOpenAI
+    from aiohttp import ClientSession
 
 NAME = "general"
+MOST_BYTES = 8_000_000
+"""Longest reply of an endpoint that is read."""
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 """Codes of errors, such as `model_not_found`, that are passed on."""
 _WAIT = re.compile(r"\d{1,9}|\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT")
@@ -105,14 +109,15 @@ class GeneralStage:
             clock: Gives seconds.
 
         Raises:
-            MissingExtra: if openai is not installed.
+            MissingExtra: if aiohttp is not installed.
         """
         self.settings, self.model = settings, settings.model
         self.prompt = prompt or GeneralPrompt(task)
         self._check = ReplyCheck(task, settings.model)
         self._clock = clock
-        self._openai = _openai()
-        self._client: tuple[asyncio.AbstractEventLoop, AsyncOpenAI] | None = None
+        self._aiohttp = _aiohttp()
+        self._session: tuple[asyncio.AbstractEventLoop, ClientSession] | None = None
+        self._url = settings.base_url.rstrip("/") + "/chat/completions"
         self._options = _options(task, settings)
 
     async def ask(self, asked: Asked, *, timeout_s: float) -> Answer:
@@ -126,7 +131,7 @@ class GeneralStage:
         if not asked.request.strip():
             return Answer(prediction=self._check.refusal("the request is empty"))
         async with asyncio.timeout(min(timeout_s, self.settings.timeout_s)):
-            reply = await self._reply(await asyncio.to_thread(self.prompt.messages, asked))
+            reply = await self._reply(await self.prompt.written(asked))
         prediction = self._check.prediction(asked, reply)
         cost = price(
             reply.tokens_in,
@@ -142,47 +147,52 @@ class GeneralStage:
 
     async def aclose(self) -> None:
         """Close the connections; the next request opens new ones."""
-        client, self._client = self._client, None
-        if client is not None and client[0] is asyncio.get_running_loop():
-            await client[1].close()
+        session, self._session = self._session, None
+        if session is not None and session[0] is asyncio.get_running_loop():
+            await session[1].close()
 
     async def _reply(self, messages: list[Message]) -> Reply:
         """What the endpoint says; an option that it does not know is left out from then on."""
-        openai, options = self._openai, self._options
-        # The client's typed methods take a millisecond to walk through every schema.
-        post: Any = self._connected().post
+        options = self._options
         while True:
-            body = {"model": self.model, "messages": messages, **options}
-            try:
-                completion = await post("/chat/completions", cast_to=object, body=body)
-            except openai.APITimeoutError:
-                raise TimeoutError(f"{self.model} did not answer in time") from None
-            except openai.APIStatusError as error:
-                fewer = _without_refused(options, error)
-                if fewer is None:
-                    raise self._failed(_status(error, messages)) from None
-                options = fewer
-            except openai.APIConnectionError as error:
-                raise self._failed(f"no connection ({type(error.__cause__).__name__})") from None
-            except (openai.OpenAIError, ValueError):
-                raise self._failed("what it says is not what OpenAI's interface promises") from None
-            else:
+            said = await self._posted({"model": self.model, "messages": messages, **options})
+            if said.status < 300:
                 self._options = options
-                return self._read(completion, messages)
+                return self._read(said.content, messages)
+            fewer = _without_refused(options, said)
+            if fewer is None:
+                raise self._failed(_told(said, messages))
+            options = fewer
 
-    def _connected(self) -> AsyncOpenAI:
-        """The client of this event loop: connections cannot move from one to another."""
+    async def _posted(self, body: Mapping[str, Any]) -> _Said:
+        """Send one body."""
+        raw = bytearray()
+        try:
+            async with self._connected().post(self._url, json=body) as response:
+                async for piece in response.content.iter_any():
+                    raw += piece
+                    if len(raw) > MOST_BYTES:
+                        raise self._failed(f"its reply is longer than {MOST_BYTES:,} bytes")
+        except (self._aiohttp.ClientError, OSError, ValueError) as error:
+            raise self._failed(f"no connection ({type(error).__name__})") from None
+        try:
+            content = json.loads(raw)
+        except (ValueError, RecursionError):
+            content = None
+        return _Said(response.status, content, response.headers.get("retry-after", ""))
+
+    def _connected(self) -> ClientSession:
+        """The connections of this event loop, which cannot move to another. A proxy is taken from the environment."""
         loop = asyncio.get_running_loop()
-        if self._client is None or self._client[0] is not loop:
-            settings = self.settings
-            made = self._openai.AsyncOpenAI(
-                base_url=settings.base_url,
-                api_key=settings.api_key,
-                timeout=settings.timeout_s,
-                max_retries=0,
-            )
-            self._client = (loop, made)
-        return self._client[1]
+        if self._session is None or self._session[0] is not loop:
+            library, settings = self._aiohttp, self.settings
+            made = library.ClientSession(
+                headers={"Authorization": f"Bearer {settings.api_key}", "User-Agent": f"microlith/{VERSION}"},
+                timeout=library.ClientTimeout(total=None), connector=library.TCPConnector(limit=0),
+                cookie_jar=library.DummyCookieJar(), trust_env=True,
+            )  # fmt: skip
+            self._session = (loop, made)
+        return self._session[1]
 
     def _read(self, completion: Any, messages: list[Message]) -> Reply:
         choice = _member(completion, "choices", 0)
@@ -236,20 +246,35 @@ class CallableStage:
         if not asked.request.strip():
             return Answer(prediction=self._check.refusal("the request is empty"))
         async with asyncio.timeout(timeout_s):
-            text = await self._ask(await asyncio.to_thread(self.prompt.messages, asked))
+            text = await self._ask(await self.prompt.written(asked))
         prediction = self._check.prediction(asked, Reply(text=text, confidence=self._confidence))
         took_ms = 1000.0 * (self._clock() - start)
         return Answer(prediction=replace(prediction, latency_ms=took_ms), refused_as="not valid")
 
 
-def _openai() -> Any:
+class _Said(NamedTuple):
+    """What an endpoint sent back."""
+
+    status: int
+    content: Any
+    """Parsed; None where it is no JSON."""
+    retry_after: str
+
+    @property
+    def error(self) -> Mapping[str, Any]:
+        """The members of its error; empty where it names none."""
+        found = _member(self.content, "error") or self.content
+        return found if isinstance(found, Mapping) else {}
+
+
+def _aiohttp() -> Any:
     try:
-        import openai
+        import aiohttp
     except ImportError as error:
         raise MissingExtra(
-            "asking a general model needs openai", mend='pip install "microlith[serve]"'
+            "asking a general model needs aiohttp", mend='pip install "microlith[serve]"'
         ) from error
-    return openai
+    return aiohttp
 
 
 def _check_address(base_url: str) -> None:
@@ -277,15 +302,15 @@ def _options(task: Task, settings: GeneralSettings) -> dict[str, Any]:
     return options | ({"logprobs": True} if settings.logprobs else {})
 
 
-def _without_refused(options: Mapping[str, Any], error: Any) -> dict[str, Any] | None:
+def _without_refused(options: Mapping[str, Any], said: _Said) -> dict[str, Any] | None:
     """Other options after an endpoint refused these; None where none of them is to blame.
 
     An endpoint that does not say which one it refuses is taken to refuse the schema. Newer models want the limit of tokens
     under another name.
     """
-    if error.status_code not in (400, 422):
+    if said.status not in (400, 422):
         return None
-    named = getattr(error, "param", None)
+    named = said.error.get("param")
     refused = named if isinstance(named, str) and named in options else "response_format"
     if refused not in options:
         return None
@@ -293,17 +318,17 @@ def _without_refused(options: Mapping[str, Any], error: Any) -> dict[str, Any] |
     return fewer | ({"max_completion_tokens": options[refused]} if refused == "max_tokens" else {})
 
 
-def _status(error: Any, messages: Sequence[Message]) -> str:
+def _told(said: _Said, messages: Sequence[Message]) -> str:
     """The status of a reply, its code where that is a plain name and no word of the request, and when to come again."""
     asked = [one["content"] for one in messages if one["role"] != "system"]
     codes = [
         one
-        for one in (getattr(error, "code", None), getattr(error, "type", None))
+        for one in (said.error.get("code"), said.error.get("type"))
         if isinstance(one, str) and _CODE.fullmatch(one) and not any(one in text for text in asked)
     ]
-    wait = error.response.headers.get("retry-after", "")
+    wait = said.retry_after
     told = f", Retry-After: {wait}{' s' if wait.isdecimal() else ''}" if _WAIT.fullmatch(wait) else ""
-    return " ".join([f"HTTP {error.status_code}", *codes[:1]]) + told
+    return " ".join([f"HTTP {said.status}", *codes[:1]]) + told
 
 
 def _member(value: Any, *path: str | int) -> Any:

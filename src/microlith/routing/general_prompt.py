@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
@@ -71,8 +72,19 @@ class GeneralPrompt:
         schema = json.dumps(task.schema.value, ensure_ascii=False)
         self._head = f"{task.instruction}\n\n{_RULES.format(schema=schema)}"
 
+    async def written(self, asked: Asked) -> list[Message]:
+        """`messages`, for an event loop: what has to be searched is searched in a thread.
+
+        Raises:
+            MissingExtra: if bm25s is not installed.
+        """
+        rows = self._given if self._indexed is None else self._indexed[0]
+        if rows or self._near_passages.texts:
+            return await asyncio.to_thread(self.messages, asked)
+        return self.messages(asked)
+
     def messages(self, asked: Asked) -> list[Message]:
-        """The conversation that ends with the request. Not for an event loop: see the class.
+        """The conversation that ends with the request.
 
         Raises:
             MissingExtra: if bm25s is not installed.

@@ -108,6 +108,8 @@ class Routed:
     """From the request's arrival at the route to its answer."""
     model_ms: float = 0.0
     """Time of `latency_ms` that was spent waiting for models."""
+    left: tuple[Prediction, ...] = field(default=(), repr=False)
+    """What stages said that were left. It is not for callers: it only helps to find secrets."""
 
     @property
     def stage(self) -> str | None:

@@ -105,12 +105,19 @@ def _health(parts: Parts) -> APIRouter:
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
-    @made.get("/readyz", summary="What is served, and what its owner should know of it")
+    @made.get(
+        "/readyz",
+        summary="Can requests be answered? What is served, and what its owner should know of it",
+        responses={503: {"description": "No trace can be kept, so nothing is answered; `why` says more."}},
+    )
     async def readyz() -> JSONResponse:
         tasks = {
             line.served.task.name: {"model": line.served.model, "notes": list(line.notes)}
             for line in parts.desk.lines
         }
+        trouble = await parts.desk.trouble()
+        if trouble is not None:
+            return JSONResponse({"status": "not ready", "why": trouble, "tasks": tasks}, 503)
         return JSONResponse({"status": "ready", "tasks": tasks})
 
     @made.get("/metrics", summary="For Prometheus", response_class=PlainTextResponse)

@@ -29,6 +29,14 @@ class TraceKeeper:
         """
         await self._writer.write(trace_of(plan, routed, at=at, salt=self._writer.salt, labels=labels))
 
+    async def check(self) -> None:
+        """See that a trace could be kept at this moment.
+
+        Raises:
+            StorageError: if not.
+        """
+        await self._writer.check()
+
     async def close(self) -> None:
         """Write what is waiting, then close the database."""
         await self._writer.close()

@@ -90,14 +90,20 @@ class KeyStore:
         self._clock = clock
         self._stamp: tuple[int, ...] | None = None
         self._known: tuple[Entry, ...] | StorageError = ()
+        self._has_asked = False
 
     @property
     def required(self) -> bool:
-        """Must a caller show a key? False where there are none; True where the file cannot be read."""
-        try:
-            return bool(self._entries())
-        except StorageError:
-            return True
+        """Must a caller show a key? False where there never were any in this process's life; True where the file cannot be read.
+
+        Whoever revokes the last key of a running server wants to let nobody in, not everybody.
+        """
+        if not self._has_asked:
+            try:
+                self._has_asked = bool(self._entries())
+            except StorageError:
+                return True
+        return self._has_asked
 
     def check(self, key: str | None, task: str | None) -> Entry:
         """The entry of a key that may ask `task`; None asks for no task in particular.

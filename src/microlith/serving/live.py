@@ -14,7 +14,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
 
 from microlith.data.rows import renderer
-from microlith.errors import DataError, MicrolithError, TooLarge, UnknownTask, first_line
+from microlith.errors import DataError, MicrolithError, StorageError, TooLarge, UnknownTask, first_line
 from microlith.inference.cores import usable_cores
 from microlith.routing.cost import Ledger, Savings
 from microlith.routing.route import Asked, Routed, Turn
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from microlith.routing.general_prompt import GeneralPrompt
 
 LOG = logging.getLogger("microlith.serving")
+TRIED_S, LONGEST_TRY_S = 1.0, 2.0
+"""The database is tried for `/readyz` so often, and for so long."""
 
 
 class Keeper(Protocol):
@@ -40,6 +42,13 @@ class Keeper(Protocol):
 
         Raises:
             StorageError: if it cannot be.
+        """
+
+    async def check(self) -> None:
+        """See that a trace could be kept at this moment.
+
+        Raises:
+            StorageError: if not.
         """
 
 
@@ -72,6 +81,8 @@ class LiveDesk:
         self._refused: dict[str, int | None] = {}
         self._ledgers: dict[str, Ledger] = {}
         self._watching: asyncio.Task[None] | None = None
+        self._trouble: str | None = None
+        self._tried_s = -TRIED_S
         self._gatekeeper = Gatekeeper(settings.most_inside, settings.most_inside * settings.most_bytes)
 
     def open(self) -> None:
@@ -134,6 +145,26 @@ class LiveDesk:
     def savings(self) -> dict[str, Savings]:
         """See `Desk.savings`; what the caller's key is not for is left out."""
         return {task: ledger.savings() for task, ledger in sorted(self._ledgers.items()) if may_see(task)}
+
+    async def trouble(self) -> str | None:
+        """Why nothing could be answered at this moment, since no trace could be kept; None where all is well.
+
+        Anybody may ask, so the database is tried once a second at most.
+        """
+        if self._clock() >= self._tried_s + TRIED_S:
+            self._tried_s = self._clock()
+            self._trouble = await self._refusal_of_traces()
+        return self._trouble
+
+    async def _refusal_of_traces(self) -> str | None:
+        try:
+            async with asyncio.timeout(LONGEST_TRY_S):
+                await self._keeper.check()
+        except StorageError as error:
+            return error.what
+        except TimeoutError:
+            return f"the database of traces did not answer within {LONGEST_TRY_S:g} s"
+        return None
 
     async def answer(self, call: Call) -> Routed:
         """See `Desk.answer`."""

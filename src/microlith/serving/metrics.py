@@ -6,13 +6,14 @@ know. Each server has its own registry.
 
 from __future__ import annotations
 
-import math
+from collections import Counter as Counts
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import get_args
 
 from microlith import errors
-from microlith.errors import MicrolithError, MissingExtra
+from microlith.errors import MissingExtra
 from microlith.routing.route import Hop, Reason, Routed
 from microlith.serving.desk import Served
 
@@ -53,7 +54,9 @@ class Metrics:
         """Begin with nothing served: call `update` before the first request."""
         self._registry = _Registry()
         self._tasks: frozenset[str] = frozenset()
-        self._budget: Callable[[str], float] = lambda task: 0.0
+        self._budgets: dict[str, float] = {}
+        self._given: Counts[str] = Counts()
+        self._doubt: defaultdict[str, float] = defaultdict(float)
         self._make_counters()
         self._make_histograms()
         self._make_gauges()
@@ -105,7 +108,7 @@ class Metrics:
         gauge = partial(Gauge, registry=self._registry)
         self._budget_burnt = gauge(
             "microlith_budget_burnt",
-            "Share of the error budget that is used up: wrong answers known / allowed.",
+            "Wrong answers of the specialist to be expected by its confidence, divided by those that the error budget allows.",
             ["task"],
         )
         self._threshold = gauge(
@@ -124,6 +127,7 @@ class Metrics:
             gauge.clear()
         shown = tuple(served)
         self._tasks = frozenset(one.task.name for one in shown)
+        self._budgets = {one.task.name: one.task.error_budget for one in shown}
         for one in shown:
             self._budget_burnt.labels(one.task.name).set_function(partial(self._burnt, one.task.name))
             if one.model is not None:
@@ -135,15 +139,10 @@ class Metrics:
         """Take the length of the queue from `waiting` whenever it is asked for."""
         self._queue.set_function(waiting)
 
-    def watch_budget(self, burnt: Callable[[str], float]) -> None:
-        """Take a task's burnt share of its error budget, 0 and more, from `burnt` whenever it is asked for."""
-        self._budget = burnt
-
     def _burnt(self, task: str) -> float:
-        try:
-            return self._budget(task)
-        except MicrolithError:  # feedback that cannot be read must not hide everything else
-            return math.nan
+        """1 and more: the budget is not kept, if the confidence is right. Nothing is answered yet: 0."""
+        given, budget = self._given[task], self._budgets.get(task, 0.0)
+        return self._doubt[task] / (given * budget) if given and budget else 0.0
 
     def observe(self, routed: Routed) -> None:
         """Count one request that came to an answer or a refusal."""
@@ -152,6 +151,9 @@ class Metrics:
         self._requests.labels(task, _stage(routed.stage) if routed.stage else "none", status).inc()
         self._request_seconds.labels(task).observe(routed.latency_ms / 1000)
         self._overhead.observe(max(0.0, routed.latency_ms - routed.model_ms) / 1000)
+        if routed.stage == "specialist":
+            self._given[task] += 1
+            self._doubt[task] += 1.0 - routed.prediction.confidence
         if answered:
             self._confidence.labels(task).observe(routed.prediction.confidence)
         for hop in routed.hops:

@@ -43,7 +43,7 @@ def router(desk: Desk, *, now: Callable[[], datetime] | None = None) -> APIRoute
     async def answer(
         body: Asking, request: Request, text: str, turns: tuple[Turn, ...], force: str | None, as_said: Said
     ) -> Response:
-        schema = await run_in_threadpool(asked_schema, body.format)
+        schema = await run_in_threadpool(asked_schema, body.format) if body.format is not None else None
         call = Call(
             task=pick(desk, body.model).task.name, request=text, turns=turns, force=force, labels={"dialect": "ollama"}
         )  # fmt: skip

@@ -38,7 +38,11 @@ def router(desk: Desk, *, now: Callable[[], float] = time.time) -> APIRouter:
         model did. `metadata` is kept with the trace.
         """
         check(body)
-        schema = await run_in_threadpool(asked_schema, body.response_format)
+        schema = (
+            await run_in_threadpool(asked_schema, body.response_format)
+            if body.response_format is not None
+            else None
+        )
         text, turns = conversation(said(body.messages))
         call = Call(
             task=pick(desk, body.model).task.name, request=text, turns=turns, force=force,

@@ -28,7 +28,16 @@ def require_libraries() -> None:
     """
     from importlib.util import find_spec
 
-    names = ("fastapi", "uvicorn", "httptools", "openai", "sqlalchemy", "alembic", "prometheus_client", "mcp")
+    names = (
+        "fastapi",
+        "uvicorn",
+        "httptools",
+        "aiohttp",
+        "sqlalchemy",
+        "alembic",
+        "prometheus_client",
+        "mcp",
+    )
     absent = [name for name in names if find_spec(name) is None]
     if absent:
         raise MissingExtra(f"serving needs {', '.join(absent)}", mend=EXTRA)

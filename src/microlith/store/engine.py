@@ -85,6 +85,57 @@ def writing(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
+class Writer:
+    """Transactions that write, one after the other and all from one thread.
+
+    In a SQLite file they share one connection, since to take one from the pool costs as much as to write a row. A server may
+    restart meanwhile, which the pool sees before it hands out a connection; so there each transaction takes its own.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        """Nothing is opened yet."""
+        self._engine = engine
+        self._held: Connection | None = None
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One transaction; see `writing`.
+
+        Raises:
+            StorageError: if the database refuses; then nothing is kept.
+        """
+        if self._engine.dialect.name != "sqlite":
+            with writing(self._engine) as connection:
+                yield connection
+            return
+        try:
+            with refusals(self._engine):
+                connection = self._open()
+                with connection.begin():
+                    yield connection
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Give the connection back."""
+        held, self._held = self._held, None
+        if held is not None:
+            held.close()
+
+    def _open(self) -> Connection:
+        """The open connection, unless its file has been moved away or replaced."""
+        held = self._held
+        if (
+            held is not None
+            and _identity(Path(str(self._engine.url.database))) != held.connection.info[_FILE]
+        ):
+            self.close()
+        if self._held is None:
+            self._held = self._engine.connect().execution_options(**{_WRITES: True})
+        return self._held
+
+
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """One transaction that reads: all of it sees the database at one moment.
@@ -100,10 +151,29 @@ def _open_sqlite(address: URL, busy_timeout_s: float) -> Engine:
     path = Path(str(address.database))
     _make_folder(path.parent)
     engine = create_engine(address, connect_args={"timeout": busy_timeout_s}, **_options(busy_timeout_s))
+    event.listen(engine, "do_connect", _ThereAgain(path))
     event.listen(engine, "connect", partial(_prepare_sqlite, path, busy_timeout_s))
     event.listen(engine, "checkout", partial(_check_sqlite, path))
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+class _ThereAgain:
+    """Sees that a file which was open once is there: SQLite would make an empty one in its place."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._was_open = path, False
+
+    def __call__(self, *_: object) -> None:
+        if self._was_open and not self._path.exists():
+            raise _gone(self._path)
+        self._was_open = True
+
+
+def _gone(path: Path) -> StorageError:
+    return StorageError(
+        "the database's file is gone", place=str(path), mend="put it back, or start again with a new one"
+    )
 
 
 def _open_postgresql(address: URL, busy_timeout_s: float) -> Engine:
@@ -147,9 +217,7 @@ def _check_sqlite(path: Path, _connection: object, record: ConnectionPoolEntry, 
     """See that the open file is still the one at `path`: SQLite would go on writing to a deleted one."""
     found = _identity(path)
     if found is None:
-        raise StorageError(
-            "the database's file is gone", place=str(path), mend="put it back, or start again with a new one"
-        )
+        raise _gone(path)
     if found != record.info[_FILE]:
         raise DisconnectionError("another file has taken the database's place")
 

@@ -62,4 +62,5 @@ SETTINGS = Table(
     Column("name", Text, primary_key=True),
     Column("value", Text, nullable=False),
 )
-"""What belongs to this database alone: `salt`, random, in hex, under which requests are hashed."""
+"""What belongs to this database alone: `salt`, random, in hex, under which requests are hashed; `tried`, written where a disk is
+tried after it had refused."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,6 +59,18 @@ def refused_by_the_disk(plain: Plain) -> Iterator[None]:
     resource.prlimit(process, resource.RLIMIT_FSIZE, (hard, hard))
 
 
+def eventually(plain: Plain, status: int) -> Any:
+    """What `/readyz` says; it looks at the database once a second."""
+    reply = plain.server.send("GET", "/readyz")
+    for _ in range(40):
+        if reply.status == status:
+            break
+        time.sleep(0.05)
+        reply = plain.server.send("GET", "/readyz")
+    assert reply.status == status
+    return reply.value
+
+
 def assert_well(plain: Plain) -> None:
     reply = plain.server.predict("mood", ROW.input)
     assert (reply.status, reply.value["output"]) == (200, ROW.output)
@@ -82,8 +96,11 @@ def test_no_answer_is_given_whose_trace_cannot_be_kept_and_it_works_again_afterw
         assert (error["type"], error["message"]) == ("StorageError", what)
         assert mend in error["problems"][0]["mend"]
         assert str(plain.server.home) not in refused.body.decode()
+        ready = eventually(plain, 503)
+        assert (ready["status"], ready["why"]) == ("not ready", what)
         assert plain.server.send("GET", "/healthz").status == 200
     assert_well(plain)
+    assert eventually(plain, 200)["status"] == "ready"
 
 
 def test_what_waits_longer_for_a_locked_database_than_it_may_is_told_so(plain: Plain) -> None:
