@@ -289,7 +289,10 @@ def _check_address(base_url: str) -> None:
             mend="e.g. http://127.0.0.1:11434/v1",
         )
     if parts.username or parts.password:
-        raise UsageError("the general model's address holds a user name or password", mend="use api_key")
+        raise UsageError(
+            "the general model's address holds a user name or password",
+            mend="give the key in MICROLITH_GENERAL_KEY",
+        )
 
 
 def _options(task: Task, settings: GeneralSettings) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from microlith.errors import ArtifactError, TaskError
+from microlith.errors import ArtifactError, TaskError, UsageError
 from microlith.inference.cores import usable_cores
 from microlith.registry import LATEST, LIVE, Artifact, aliases, list_artifacts, open_artifact
 from microlith.registry.heldout import read_heldout
@@ -137,6 +137,11 @@ class Loader:
     def _general_stage(self, task: Task) -> GeneralStage | None:
         url, model, key = self._settings.general_from(os.environ)
         url, model = task.general.base_url or url, task.general.model or model
+        if url and not model:
+            raise UsageError(
+                f"the general model of {task.name} has an address and no name",
+                mend="name it: --general-model NAME, or model under [general] in task.toml",
+            )
         if not url or not model:
             return None
         from microlith.routing.general import GeneralSettings, GeneralStage

@@ -131,10 +131,11 @@ def _listen(host: str, port: int) -> socket.socket:
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         made.bind((host, port))
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         made.close()
+        why = error.strerror if isinstance(error, OSError) else "there is no such port"
         raise UsageError(
-            f"cannot listen on {host} port {port}: {error.strerror}",
+            f"cannot listen on {host} port {port}: {why}",
             mend="name another with --port, or 0 for a free one",
         ) from error
     made.set_inheritable(True)
