@@ -13,6 +13,7 @@ import subprocess
 import sys
 
 from benchmarks import generative, peers_serving, serving, speed
+from microlith.errors import MicrolithError
 from microlith.registry import list_artifacts
 from microlith.task.taskfile import load_task
 
@@ -44,7 +45,10 @@ def _language_models() -> None:
     if not trained:
         print("language models: skipped; train one first: microlith train cli-intent --recipe scratch")
     for task in trained:
-        generative.answering(load_task(task))
+        try:
+            generative.answering(load_task(task))
+        except MicrolithError as error:  # a folder that was moved must not cost the other figures
+            print(f"language models: {task} skipped; {error}")
 
 
 if __name__ == "__main__":

@@ -153,14 +153,16 @@ class _Wire(asyncio.Protocol):
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop, self._came = loop, b""
+        self._answer: asyncio.Future[tuple[bytes, bytes]] = loop.create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport: Any = transport
 
     async def ask(self, request: bytes) -> tuple[bytes, bytes]:
         """First line and body of the answer."""
-        self._answer: asyncio.Future[tuple[bytes, bytes]] = self._loop.create_future()
-        self._came = b""
+        if self._transport.is_closing():
+            raise ConnectionError("the server closed the connection")
+        self._answer, self._came = self._loop.create_future(), b""
         self._transport.write(request)
         return await self._answer
 

@@ -316,6 +316,38 @@ def test_an_endpoint_that_fails_is_an_error_that_says_how(gate: Task, reaction: 
     assert error.value.problems[0].mend
 
 
+def test_nobody_is_followed_to_another_address(gate: Task) -> None:
+    with endpoint(says(RIGHT)) as other:
+        moved = {"Location": f"{other.base_url}/chat/completions"}
+        with endpoint(status(307, headers=moved)) as one, pytest.raises(TeacherError, match="HTTP 307"):
+            answers(GeneralStage(gate, settings(one)), "open port 22")
+        assert other.bodies == []
+
+
+def test_passwords_that_the_machine_keeps_for_hosts_change_nothing(
+    gate: Task, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "netrc").write_text("default login someone password else\n", encoding="utf-8")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    with endpoint(says(RIGHT)) as one:
+        answers(GeneralStage(gate, settings(one, api_key="k3y")), REQUEST)
+    assert one.keys == ["Bearer k3y"]
+
+
+def test_a_proxy_is_taken_from_the_environment(gate: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with endpoint(says(RIGHT)) as one:
+        monkeypatch.setenv("http_proxy", one.base_url.removesuffix("/v1"))
+        far = GeneralSettings(base_url="http://general.invalid/v1", model="big")
+        answers(GeneralStage(gate, far), REQUEST)
+        assert len(one.bodies) == 1
+        monkeypatch.setenv("no_proxy", "general.invalid")
+        with pytest.raises(TeacherError, match="no connection"):
+            answers(GeneralStage(gate, far), REQUEST)
+        assert len(one.bodies) == 1
+
+
 def test_a_reply_without_end_is_not_read_to_its_end(gate: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("microlith.routing.general.MOST_BYTES", 1000)
     with endpoint(status(200, "[" + "1," * 1000 + "1]")) as one, pytest.raises(TeacherError) as error:

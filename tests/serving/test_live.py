@@ -22,7 +22,7 @@ from microlith.registry import set_alias
 from microlith.registry.heldout import Outcome
 from microlith.routing.route import Routed, Turn
 from microlith.serving.desk import Call
-from microlith.serving.live import LiveDesk, request_of
+from microlith.serving.live import TRIED_S, LiveDesk, request_of
 from microlith.serving.settings import ServeSettings
 from microlith.task.plan import Plan
 from microlith.task.taskfile import load_task
@@ -40,8 +40,10 @@ class Kept:
         self.traces: list[tuple[Routed, dict[str, str]]] = []
         self.error: Exception | None = None
         self.go: asyncio.Event | None = None
+        self.checks = 0
 
     async def check(self) -> None:
+        self.checks += 1
         if self.go is not None:
             await self.go.wait()
         if self.error is not None:
@@ -71,6 +73,42 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     register(task_folder(tmp_path, "mood"), tmp_path / "home")
     return tmp_path / "home"
+
+
+def test_a_database_that_refuses_is_told_and_tried_once_a_second(home: Path) -> None:
+    async def main() -> None:
+        kept, seconds = Kept(), [0.0]
+        desk = LiveDesk(ServeSettings(root=home), kept, clock=lambda: seconds[0])
+        assert await desk.trouble() is None
+        kept.error = StorageError("the disk is full")
+        assert await desk.trouble() is None
+        seconds[0] += TRIED_S
+        assert [await desk.trouble() for _ in range(3)] == [
+            "no trace can be kept; the server's log says why"
+        ] * 3
+        assert kept.checks == 2
+        await desk.close()
+
+    together(main)
+
+
+def test_a_database_that_does_not_answer_is_tried_once_at_a_time(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("microlith.serving.live.LONGEST_TRY_S", 0.01)
+
+    async def main() -> None:
+        kept = Kept()
+        kept.go = asyncio.Event()
+        desk = LiveDesk(ServeSettings(root=home), kept)
+        told = [await desk.trouble() for _ in range(3)]
+        assert told == ["the database of traces did not answer within 0.01 s"] * 3
+        assert kept.checks == 1
+        kept.go.set()
+        assert await desk.trouble() is None
+        await desk.close()
+
+    together(main)
 
 
 def test_what_was_trained_is_served_and_answered_and_kept(home: Path) -> None:

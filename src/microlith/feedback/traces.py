@@ -35,6 +35,8 @@ MOST = 1000
 
 _TRIED = "tried"
 """Setting that is written to see whether the disk takes anything; its value says nothing."""
+_LIKE_A_TRACE = 1024
+"""Random bytes that are written then."""
 _INSERT = insert(TRACES)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -80,7 +82,9 @@ class TraceWriter:
         self._clock = clock
         self._queue: deque[_Waiting] = deque()
         self._wake = threading.Condition()
-        self._is_closed = self._has_failed = False
+        self._is_closed = False
+        self._failures = 0
+        """Transactions that failed since the last one that was kept."""
         self._thread = threading.Thread(target=self._run, name="traces", daemon=True)
         self._thread.start()
 
@@ -115,10 +119,14 @@ class TraceWriter:
     def _try(self) -> None:
         """Begin to write, and where the last write failed, do it: a disk tells what it refuses at the end only."""
         with writing(self._engine) as connection:
-            if self._has_failed:
+            seen = self._failures
+            if seen:
                 connection.execute(delete(SETTINGS).where(SETTINGS.c.name == _TRIED))
-                connection.execute(insert(SETTINGS), {"name": _TRIED, "value": secrets.token_hex(8)})
-        self._has_failed = False
+                connection.execute(
+                    insert(SETTINGS), {"name": _TRIED, "value": secrets.token_hex(_LIKE_A_TRACE)}
+                )
+        if self._failures == seen:
+            self._failures = 0
 
     async def close(self) -> None:
         """Keep what waits, then stop. Later writes are refused; closing twice is harmless."""
@@ -143,13 +151,13 @@ class TraceWriter:
         """Commit a batch, or note in each why not. A row that is itself at fault does not take the others with it."""
         try:
             self._commit([one.row for one in batch])
-            self._has_failed = False
+            self._failures = 0
         except Exception as error:  # the thread must outlive whatever a row or a driver does
             if len(batch) > 1 and (is_of_a_row(error) or not isinstance(error, StorageError)):
                 for one in batch:
                     self._keep([one])
             else:
-                self._has_failed = not is_of_a_row(error)
+                self._failures += not is_of_a_row(error)
                 _fail(batch, self._told(error))
 
     def _commit(self, rows: list[Values]) -> None:

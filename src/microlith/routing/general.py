@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from microlith.errors import MissingExtra, TeacherError, UsageError
 from microlith.routing.cost import price, tokens_of
@@ -118,6 +119,7 @@ class GeneralStage:
         self._aiohttp = _aiohttp()
         self._session: tuple[asyncio.AbstractEventLoop, ClientSession] | None = None
         self._url = settings.base_url.rstrip("/") + "/chat/completions"
+        self._proxy = _proxy_of(settings.base_url)
         self._options = _options(task, settings)
 
     async def ask(self, asked: Asked, *, timeout_s: float) -> Answer:
@@ -165,10 +167,12 @@ class GeneralStage:
             options = fewer
 
     async def _posted(self, body: Mapping[str, Any]) -> _Said:
-        """Send one body."""
+        """Send one body. Whoever answers with another address is not followed there: the body is what people asked."""
         raw = bytearray()
         try:
-            async with self._connected().post(self._url, json=body) as response:
+            async with self._connected().post(
+                self._url, json=body, proxy=self._proxy, allow_redirects=False
+            ) as response:
                 async for piece in response.content.iter_any():
                     raw += piece
                     if len(raw) > MOST_BYTES:
@@ -182,14 +186,14 @@ class GeneralStage:
         return _Said(response.status, content, response.headers.get("retry-after", ""))
 
     def _connected(self) -> ClientSession:
-        """The connections of this event loop, which cannot move to another. A proxy is taken from the environment."""
+        """The connections of this event loop, which cannot move to another."""
         loop = asyncio.get_running_loop()
         if self._session is None or self._session[0] is not loop:
             library, settings = self._aiohttp, self.settings
             made = library.ClientSession(
                 headers={"Authorization": f"Bearer {settings.api_key}", "User-Agent": f"microlith/{VERSION}"},
                 timeout=library.ClientTimeout(total=None), connector=library.TCPConnector(limit=0),
-                cookie_jar=library.DummyCookieJar(), trust_env=True,
+                cookie_jar=library.DummyCookieJar(),
             )  # fmt: skip
             self._session = (loop, made)
         return self._session[1]
@@ -265,6 +269,14 @@ class _Said(NamedTuple):
         """The members of its error; empty where it names none."""
         found = _member(self.content, "error") or self.content
         return found if isinstance(found, Mapping) else {}
+
+
+def _proxy_of(base_url: str) -> str | None:
+    """The proxy that the environment names for an address."""
+    parts, found = urlsplit(base_url), getproxies()
+    if proxy_bypass(parts.netloc):
+        return None
+    return found.get(parts.scheme) or found.get("all")
 
 
 def _aiohttp() -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -13,7 +14,7 @@ from typing import Any
 
 from microlith.data.censor import censored
 from microlith.data.example import Example
-from microlith.errors import UsageError
+from microlith.errors import MicrolithError, UsageError
 from microlith.routing.retrieval import Nearest, passages_of
 from microlith.routing.route import Asked
 from microlith.task.keywords import OURS
@@ -31,6 +32,9 @@ Answer the last request with one JSON object that fits this JSON Schema, and wit
 What the schema marks with "x-source" is copied from the request letter for letter: never make such a value up, correct it or \
 translate it. An optional value that the request does not give is left out. What is marked with "x-computed" is computed again \
 afterwards. An answer whose "x-role" is "clarify" names what is missing; "out-of-scope" is for requests that are none of this job."""
+
+_SEARCHERS = ThreadPoolExecutor(2, thread_name_prefix="prompt")
+"""Threads of their own: whoever waits for rows that are being indexed must not keep others from theirs."""
 
 
 class GeneralPrompt:
@@ -66,6 +70,7 @@ class GeneralPrompt:
         self._given = examples if shown else ()
         self._indexed: tuple[Sequence[Example], Nearest] | None = None
         self._indexing = Lock()
+        self._failure: MicrolithError | None = None
         self._written: dict[int, str | None] = {}
         """Number of a row -> its text; None for one that may not be shown."""
         self._near_passages = Nearest(passages_of(documents) if passages else ())
@@ -80,8 +85,16 @@ class GeneralPrompt:
         """
         rows = self._given if self._indexed is None else self._indexed[0]
         if rows or self._near_passages.texts:
-            return await asyncio.to_thread(self.messages, asked)
+            return await asyncio.get_running_loop().run_in_executor(_SEARCHERS, self.messages, asked)
         return self.messages(asked)
+
+    def prepare(self) -> None:
+        """Read and index the rows, if that is not done yet.
+
+        Raises:
+            MicrolithError: if a row cannot be read; then every prompt raises the same.
+        """
+        self._known()
 
     def messages(self, asked: Asked) -> list[Message]:
         """The conversation that ends with the request.
@@ -110,9 +123,15 @@ class GeneralPrompt:
     def _known(self) -> tuple[Sequence[Example], Nearest]:
         """The rows and their index."""
         with self._indexing:
+            if self._failure is not None:
+                raise self._failure
             if self._indexed is None:
-                examples = self._given() if callable(self._given) else self._given
-                self._indexed = examples, Nearest([one.input for one in examples])
+                try:
+                    examples = self._given() if callable(self._given) else self._given
+                    self._indexed = examples, Nearest([one.input for one in examples])
+                except MicrolithError as error:  # reading them again at every request would not mend it
+                    self._failure = error
+                    raise
             return self._indexed
 
     def _row(self, place: int, row: Example) -> str | None:

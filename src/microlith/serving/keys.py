@@ -94,7 +94,7 @@ class KeyStore:
 
     @property
     def required(self) -> bool:
-        """Must a caller show a key? False where there never were any in this process's life; True where the file cannot be read.
+        """Must a caller show a key? False where there never were any in this process's life; True where the file could not be read.
 
         Whoever revokes the last key of a running server wants to let nobody in, not everybody.
         """
@@ -102,7 +102,7 @@ class KeyStore:
             try:
                 self._has_asked = bool(self._entries())
             except StorageError:
-                return True
+                self._has_asked = True
         return self._has_asked
 
     def check(self, key: str | None, task: str | None) -> Entry:

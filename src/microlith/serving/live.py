@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("microlith.serving")
 TRIED_S, LONGEST_TRY_S = 1.0, 2.0
-"""The database is tried for `/readyz` so often, and for so long."""
+"""The database is tried for `/readyz` so often, and so long is waited for it, in seconds."""
 
 
 class Keeper(Protocol):
@@ -81,8 +81,9 @@ class LiveDesk:
         self._refused: dict[str, int | None] = {}
         self._ledgers: dict[str, Ledger] = {}
         self._watching: asyncio.Task[None] | None = None
-        self._trouble: str | None = None
-        self._tried_s = -TRIED_S
+        self._reading: asyncio.Future[None] | None = None
+        self._trying: asyncio.Task[str | None] | None = None
+        self._tried_s = 0.0
         self._gatekeeper = Gatekeeper(settings.most_inside, settings.most_inside * settings.most_bytes)
 
     def open(self) -> None:
@@ -100,13 +101,17 @@ class LiveDesk:
         self._tell()
 
     def start(self) -> None:
-        """Look, from now on, for versions that are promoted."""
-        self._watching = asyncio.get_running_loop().create_task(self._watch())
+        """Look, from now on, for versions that are promoted, and read what general models are shown."""
+        loop = asyncio.get_running_loop()
+        self._watching = loop.create_task(self._watch())
+        self._reading = loop.run_in_executor(None, self._loader.prepare)
 
     async def close(self) -> None:
         """Stop looking, and let the threads end."""
         if self._watching is not None:
             self._watching.cancel()
+        if self._reading is not None:
+            self._reading.cancel()
         await self._loader.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
 
@@ -149,21 +154,22 @@ class LiveDesk:
     async def trouble(self) -> str | None:
         """Why nothing could be answered at this moment, since no trace could be kept; None where all is well.
 
-        Anybody may ask, so the database is tried once a second at most.
+        Anybody may ask, so the database is tried once a second at most, and never twice at a time.
         """
-        if self._clock() >= self._tried_s + TRIED_S:
+        if self._trying is None or (self._trying.done() and self._clock() >= self._tried_s + TRIED_S):
             self._tried_s = self._clock()
-            self._trouble = await self._refusal_of_traces()
-        return self._trouble
-
-    async def _refusal_of_traces(self) -> str | None:
-        try:
-            async with asyncio.timeout(LONGEST_TRY_S):
-                await self._keeper.check()
-        except StorageError as error:
-            return error.what
-        except TimeoutError:
+            self._trying = asyncio.get_running_loop().create_task(self._tried())
+        done, _ = await asyncio.wait([self._trying], timeout=LONGEST_TRY_S)
+        if not done:
             return f"the database of traces did not answer within {LONGEST_TRY_S:g} s"
+        return self._trying.result()
+
+    async def _tried(self) -> str | None:
+        try:
+            await self._keeper.check()
+        except StorageError as error:
+            LOG.error("no trace can be kept: %s", error.what)
+            return "no trace can be kept; the server's log says why"
         return None
 
     async def answer(self, call: Call) -> Routed:

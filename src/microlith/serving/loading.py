@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -10,7 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from microlith.errors import ArtifactError, TaskError, UsageError
+from microlith.errors import ArtifactError, MicrolithError, TaskError, UsageError, first_line
 from microlith.inference.cores import usable_cores
 from microlith.registry import LATEST, LIVE, Artifact, aliases, list_artifacts, open_artifact
 from microlith.registry.heldout import read_heldout
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from microlith.routing.general import GeneralStage
     from microlith.routing.general_prompt import GeneralPrompt
 
+LOG = logging.getLogger("microlith.serving")
 CERTAIN = 1.0
 """Confidence that rules must state to be believed before the specialist is asked."""
 NOBODY = 2.0
@@ -81,6 +83,8 @@ class Loader:
             if version is not None
             else None
         )
+        if task.general.documents:
+            self.prompt(task)  # reads them now, not when a request waits
         building = _Building(task, artifact, self)
         links = [
             link for place, name in enumerate(task.route) if (link := building.link(place, name)) is not None
@@ -152,6 +156,15 @@ class Loader:
             price_out=given.price_out,
         )  # fmt: skip
         return GeneralStage(task, settings, prompt=self.prompt(task))
+
+    def prepare(self) -> None:
+        """Read the rows that general models are shown, so that the first request need not wait for it. Called from a thread."""
+        for name, link in list(self._general.items()):
+            if link is not None:
+                try:
+                    self._prompts[name].prepare()
+                except MicrolithError as error:
+                    LOG.error("the general model of %s cannot be told rows: %s", name, first_line(error))
 
     def prompt(self, task: Task) -> GeneralPrompt:
         """What a general model is told of the task; its rows are read when it is first asked."""

@@ -97,7 +97,10 @@ def test_no_answer_is_given_whose_trace_cannot_be_kept_and_it_works_again_afterw
         assert mend in error["problems"][0]["mend"]
         assert str(plain.server.home) not in refused.body.decode()
         ready = eventually(plain, 503)
-        assert (ready["status"], ready["why"]) == ("not ready", what)
+        assert (ready["status"], ready["why"]) == (
+            "not ready",
+            "no trace can be kept; the server's log says why",
+        )
         assert plain.server.send("GET", "/healthz").status == 200
     assert_well(plain)
     assert eventually(plain, 200)["status"] == "ready"
