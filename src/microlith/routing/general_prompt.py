@@ -40,8 +40,8 @@ _SEARCHERS = ThreadPoolExecutor(2, thread_name_prefix="prompt")
 class GeneralPrompt:
     """Writes the prompt of one task. Values that the schema calls secret are replaced in the rows that are shown.
 
-    Rows are read and indexed when the first prompt is written, which takes seconds where there are many. Safe to share between
-    threads.
+    Rows are read and indexed by `prepare`, or else when the first prompt is written, which takes seconds where there are many.
+    Safe to share between threads.
     """
 
     def __init__(
