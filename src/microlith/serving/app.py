@@ -108,7 +108,9 @@ def _health(parts: Parts) -> APIRouter:
     @made.get(
         "/readyz",
         summary="Can requests be answered? What is served, and what its owner should know of it",
-        responses={503: {"description": "No trace can be kept, so nothing is answered; the server's log says why."}},
+        responses={
+            503: {"description": "No trace can be kept, so nothing is answered; the server's log says why."}
+        },
     )
     async def readyz() -> JSONResponse:
         tasks = {
