@@ -92,6 +92,28 @@ def test_a_database_that_refuses_is_told_and_tried_once_a_second(home: Path) -> 
     together(main)
 
 
+def test_whoever_waits_for_a_try_gets_its_outcome_though_the_next_has_begun(home: Path) -> None:
+    async def main() -> None:
+        kept, seconds = Kept(), [0.0]
+        kept.go = asyncio.Event()
+        desk = LiveDesk(ServeSettings(root=home), kept, clock=lambda: seconds[0])
+        first, second = asyncio.create_task(desk.trouble()), desk.trouble()
+        await asyncio.sleep(0)
+        assert desk._trying is not None
+
+        def begin_the_next(_: object) -> None:
+            seconds[0] += TRIED_S
+            second.send(None)  # as a request does that arrives in the very turn of the loop
+
+        desk._trying.add_done_callback(begin_the_next)
+        kept.go.set()
+        assert await first is None
+        second.close()
+        await desk.close()
+
+    together(main)
+
+
 def test_a_database_that_does_not_answer_is_tried_once_at_a_time(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -156,13 +156,15 @@ class LiveDesk:
 
         Anybody may ask, so the database is tried once a second at most, and never twice at a time.
         """
-        if self._trying is None or (self._trying.done() and self._clock() >= self._tried_s + TRIED_S):
+        trying = self._trying
+        if trying is None or (trying.done() and self._clock() >= self._tried_s + TRIED_S):
             self._tried_s = self._clock()
-            self._trying = asyncio.get_running_loop().create_task(self._tried())
-        done, _ = await asyncio.wait([self._trying], timeout=LONGEST_TRY_S)
+            trying = self._trying = asyncio.get_running_loop().create_task(self._tried())
+        # Another caller may begin the next try meanwhile; this one waits for the one that it saw.
+        done, _ = await asyncio.wait([trying], timeout=LONGEST_TRY_S)
         if not done:
             return f"the database of traces did not answer within {LONGEST_TRY_S:g} s"
-        return self._trying.result()
+        return trying.result()
 
     async def _tried(self) -> str | None:
         try:
