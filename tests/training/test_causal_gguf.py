@@ -11,11 +11,12 @@ import torch
 from microlith.errors import MissingBase, TrainingError
 from microlith.export.gguf_write import write_gguf
 from microlith.inference.gguf_splits import pre_tokenizer, split_name
+from microlith.registry.folders import sha256_of
 from microlith.training import causal_gguf
 from microlith.training.causal_base import open_base
 from microlith.training.causal_gguf import PACKAGED, model_name, unpacked
 from microlith.training.causal_settings import causal_settings_of
-from microlith.training.packaged import PackagedWeights, sha256_of
+from microlith.training.packaged import PackagedWeights
 from tests.odd_texts import ODD_TEXTS
 from tests.tiny_models import FAMILIES, VARIANTS
 from tests.training.causal_small import rows_of, run

@@ -239,7 +239,7 @@ class Guide:
             ends = self._may_end(ask, written)
             if ends:
                 scores[self._quote] = logits[self._quote]
-            token = self._letter(ask, written, scores)
+            token = self._letter(ask, written, scores, may_end=ends)
             taken.wrote(logits, scores, token)
             first = token if first < 0 else first
             if token == self._quote and ends:
@@ -251,10 +251,11 @@ class Guide:
     def _may_end(ask: Write, written: bytes) -> bool:
         return not is_escaped(written) and not is_broken(written) and len(unescaped(written)) >= ask.least
 
-    def _letter(self, ask: Write, written: bytes, scores: Logits) -> int:
+    def _letter(self, ask: Write, written: bytes, scores: Logits, *, may_end: bool) -> int:
         for token in self._lettering.ranked(scores):
-            ends = token == self._quote and not is_escaped(written)
-            if ends or text_fits(written + self._lettering.vocabulary[token], ask):
+            if (may_end and token == self._quote) or text_fits(
+                written + self._lettering.vocabulary[token], ask
+            ):
                 return token
         raise DeadEnd("no text within its bounds can be written")
 

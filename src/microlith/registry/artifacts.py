@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from microlith.registry.folders import (
     new_part,
     rename_new,
     replace_text,
+    sha256_of,
     write_through,
 )
 from microlith.registry.home import artifacts_of, checked_name, home
@@ -288,13 +288,8 @@ def _hashes(folder: Path) -> dict[str, str]:
         if path.is_symlink():
             raise ArtifactError(f"{name} is a link; an artifact holds plain files", place=str(path))
         if path.is_file() and name != CARD_FILE:
-            found[name] = _sha256(path)
+            found[name] = sha256_of(path)
     return found
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _file_problems(artifact: Artifact) -> list[Problem]:
@@ -308,7 +303,7 @@ def _file_problems(artifact: Artifact) -> list[Problem]:
             )
             continue
         try:
-            actual = _sha256(artifact.folder / name)
+            actual = sha256_of(artifact.folder / name)
         except OSError as error:
             problems.append(Problem(what=f"{name} cannot be read: {error.strerror}", place=place, mend=_MEND))
             continue

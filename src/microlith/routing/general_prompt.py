@@ -71,7 +71,7 @@ class GeneralPrompt:
         self._indexed: tuple[Sequence[Example], Nearest] | None = None
         self._indexing = Lock()
         self._failure: MicrolithError | None = None
-        self._written: dict[int, str | None] = {}
+        self._row_texts: dict[int, str | None] = {}
         """Number of a row -> its text; None for one that may not be shown."""
         self._near_passages = Nearest(passages_of(documents) if passages else ())
         schema = json.dumps(task.schema.value, ensure_ascii=False)
@@ -136,11 +136,11 @@ class GeneralPrompt:
 
     def _row(self, place: int, row: Example) -> str | None:
         """The text of a row; None where it does not fit the schema (any more) or its secrets cannot be replaced."""
-        if place not in self._written:
+        if place not in self._row_texts:
             fits = self.task.validator.is_valid(row.output)
             shown = censored(row, self.task.plan, Random(place)) if fits else None
-            self._written[place] = _told(shown) if shown else None
-        return self._written[place]
+            self._row_texts[place] = _told(shown) if shown else None
+        return self._row_texts[place]
 
 
 def _told(row: Example) -> str:

@@ -50,7 +50,7 @@ class Loaded:
 
 
 class Loader:
-    """Opens the models of tasks. Its methods may be called from any thread, one at a time."""
+    """Opens the models of tasks. Its methods may be called from any thread, one at a time; `prepare` beside any other."""
 
     def __init__(
         self, settings: ServeSettings, executor: Executor, now: Callable[[], datetime] | None = None
@@ -167,7 +167,7 @@ class Loader:
                     LOG.error("the general model of %s cannot be told rows: %s", name, first_line(error))
 
     def prompt(self, task: Task) -> GeneralPrompt:
-        """What a general model is told of the task; its rows are read when it is first asked."""
+        """What a general model is told of the task; its rows are read by `prepare`, or when it is first asked."""
         from microlith.routing.general_prompt import GeneralPrompt
 
         if task.name not in self._prompts:

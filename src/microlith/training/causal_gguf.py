@@ -20,8 +20,8 @@ from microlith.inference.cores import usable_cores
 from microlith.inference.gguf_file import GgufFacts, read_gguf
 from microlith.inference.gguf_splits import pre_tokenizer
 from microlith.inference.llama_cpp import LlamaFile
-from microlith.registry.folders import disk, new_part, rename_new, write_through
-from microlith.training.packaged import PackagedWeights, sha256_of
+from microlith.registry.folders import disk, new_part, rename_new, sha256_of, write_through
+from microlith.training.packaged import PackagedWeights
 from microlith.training.quiet import quiet_transformers
 
 SUFFIX = ".gguf"

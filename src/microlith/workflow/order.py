@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from microlith import __version__
 from microlith.errors import MissingExtra, UsageError
+from microlith.registry.folders import sha256_of
 from microlith.training.overriding import as_toml, converted
 
 if TYPE_CHECKING:
@@ -215,4 +216,4 @@ def _base_facts(base: str) -> list[list[Any]]:
 
 
 def _sha256(path: Path) -> str | None:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+    return sha256_of(path) if path.is_file() else None
